@@ -1,0 +1,18 @@
+// Package clocksync decides what time an op carries.
+//
+// A [Stamp] is hybrid logical time: wall-clock milliseconds, a counter for
+// what happens within one of them, and the trust class of the clock that made
+// it. A [Clock] makes stamps that rise strictly, also when the wall clock goes
+// back, and across restarts, because its upper bound is persisted before a
+// stamp beyond it is used. Stamps only break ties among concurrent writes;
+// causality is vclock's business.
+//
+// The package is pure: wall time is an argument.
+//
+// HAZARD: a clock that believes every remote stamp is carried away by the
+// fastest liar. [Clock.Observe] therefore refuses stamps too far ahead.
+//
+// Source: Kulkarni et al., Logical Physical Clocks, OPODIS 2014. Differs: the
+// counter is capped (overflow moves the millisecond on), remote stamps far
+// ahead are refused, the upper bound is persisted.
+package clocksync

@@ -1,0 +1,151 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// Service is the node behind the API. All methods may be called concurrently.
+// Refusals are the sentinels of package session, or [ErrUnavailable] and its
+// kin below, wrapped.
+type Service interface {
+	// Write carries out cmd durably and returns after its fsync, or, with
+	// Core, after the core's quorum has it or CoreTimeout has passed.
+	Write(ctx context.Context, cmd session.Command, level Durability) (Answer, error)
+	Session(ctx context.Context, space, id string) (session.Document, error)
+	Sessions(ctx context.Context, space string, q ListQuery) (docs []session.Document, next string, err error)
+	// Messages lists in the session's order; After and Before are message ids.
+	// With neither, and Tail set, it gives the last Limit messages.
+	Messages(ctx context.Context, space, id string, q MessageQuery) (msgs []session.Message, next string, err error)
+	// Changes lists what since does not cover; id empty means the whole space.
+	// With nothing to list it waits up to wait. next always covers the listed.
+	Changes(ctx context.Context, space, id string, since vclock.Vector, limit int, wait time.Duration) (changes []session.Change, next vclock.Vector, err error)
+	// Digest hashes the state of one session, or of the whole space for id "".
+	Digest(ctx context.Context, space, id string) (Digest, error)
+	Spaces(ctx context.Context) ([]string, error)
+	Status(ctx context.Context) (Status, error)
+	// Ready is nil when the node can take writes.
+	Ready(ctx context.Context) error
+}
+
+// Durability is the level at which a write is acknowledged.
+type Durability string
+
+// The levels.
+const (
+	Local Durability = "local" // fsynced at this node
+	Core  Durability = "core"  // stored by the core's quorum
+)
+
+// Answer is the outcome of a write.
+type Answer struct {
+	Version    vclock.Vector
+	Durability Durability
+	Degraded   bool // Core was asked for and could not be had in time
+	Replayed   bool // the idempotency key was known: this is the first answer again
+	Document   *session.Document
+	Messages   []session.Message // for Append, EditMessage and RedactMessage
+}
+
+// ListQuery filters a list of sessions.
+type ListQuery struct {
+	State string // "" for all
+	Label string // "key=value", "" for all
+	Limit int
+	After string // token of the page before
+}
+
+// MessageQuery selects a page of messages.
+type MessageQuery struct {
+	Limit         int
+	After, Before string
+	Tail          bool
+	Tree          bool
+}
+
+// Digest is a hash of state at a version: equal at two replicas means equal state.
+type Digest struct {
+	Space    string `json:"space"`
+	Session  string `json:"session,omitempty"`
+	Version  string `json:"version"`
+	Digest   string `json:"digest"` // hex SHA-256
+	Sessions int    `json:"sessions,omitempty"`
+	Messages int    `json:"messages,omitempty"`
+	Waiting  int    `json:"waiting"` // ops held whose dependencies are missing
+}
+
+// Status is what a node says about itself.
+type Status struct {
+	Node     string        `json:"node"`
+	Role     string        `json:"role"` // "edge" or "core"
+	Cluster  string        `json:"cluster"`
+	Version  string        `json:"version"`
+	Origin   string        `json:"origin"`
+	Started  time.Time     `json:"started_at"`
+	Degraded []Degradation `json:"degraded"` // never nil
+	Link     *LinkStatus   `json:"link,omitempty"`
+	Core     *CoreStatus   `json:"core,omitempty"`
+	Spaces   []SpaceStatus `json:"spaces"` // never nil
+	Clock    ClockStatus   `json:"clock"`
+	Store    StoreStatus   `json:"store"`
+}
+
+// Degradation is a degraded mode in force.
+type Degradation struct {
+	Name   string    `json:"name"` // stable, e.g. "link_down", "store_lost_commits"
+	Since  time.Time `json:"since"`
+	Detail string    `json:"detail"`
+}
+
+// LinkStatus is the state of an edge's link.
+type LinkStatus struct {
+	State    string     `json:"state"` // "down", "connecting", "attached"
+	Core     string     `json:"core,omitempty"`
+	RTT      string     `json:"rtt,omitempty"`
+	Since    time.Time  `json:"since"`
+	LastSeen *time.Time `json:"last_seen,omitempty"`
+}
+
+// CoreStatus is the state of a core node.
+type CoreStatus struct {
+	Stores         int          `json:"stores"`
+	StoresRequired int          `json:"stores_required"`
+	Quorum         bool         `json:"quorum"`
+	Attached       []string     `json:"attached"` // names of attached nodes
+	Streams        []StreamInfo `json:"streams"`
+}
+
+// StreamInfo is one partition stream as this node sees it.
+type StreamInfo struct {
+	Name    string `json:"name"`
+	Last    uint64 `json:"last"`
+	Applied uint64 `json:"applied"`
+	Leader  string `json:"leader,omitempty"`
+}
+
+// SpaceStatus is the state of one space at this node.
+type SpaceStatus struct {
+	Space    string `json:"space"`
+	Version  string `json:"version"`
+	Ops      uint64 `json:"ops"`
+	Sessions uint64 `json:"sessions"`
+	Backlog  uint64 `json:"backlog"` // ops that the core does not yet hold on enough stores
+	Waiting  uint64 `json:"waiting"`
+}
+
+// ClockStatus is the state of the node's clock.
+type ClockStatus struct {
+	Trust string    `json:"trust"`
+	Now   time.Time `json:"now"`
+}
+
+// StoreStatus is the state of the node's store.
+type StoreStatus struct {
+	Commits   uint64   `json:"commits"`
+	BytesFree uint64   `json:"bytes_free"`
+	Repairs   uint64   `json:"repairs"`
+	Problems  []string `json:"problems"` // never nil
+}
