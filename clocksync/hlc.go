@@ -89,19 +89,21 @@ const BoundStep = 2 * time.Second
 // Clock makes strictly rising stamps. The zero value is a clock that has never
 // made one. It is not safe for concurrent use: one goroutine owns it.
 //
-// Invariant: every stamp returned has Wall < the last bound returned by Bound.
+// Invariant: every stamp returned by Now has Wall < Bound().
 type Clock struct {
 	last  Stamp
 	bound uint64 // persisted: stamps stay below this wall time
 }
 
 // Restore returns a clock that continues behind a bound that was persisted by
-// an earlier run: no stamp it makes repeats or precedes one of that run.
+// an earlier run: no stamp it makes repeats or precedes one of that run. Its
+// first stamp is at least bound, so a node that restarts more often than every
+// BoundStep runs ahead of its wall clock until the wall clock has caught up.
 func Restore(bound uint64) Clock {
 	if bound == 0 {
 		return Clock{}
 	}
-	return Clock{last: Stamp{Wall: min(bound, MaxWall) - 1, Logical: 1<<16 - 1}, bound: bound}
+	return Clock{last: Stamp{Wall: min(bound-1, MaxWall), Logical: 1<<16 - 1}, bound: bound}
 }
 
 // Bound is the wall time in milliseconds that must be durable before any stamp
@@ -129,13 +131,35 @@ func (c *Clock) Now(wall uint64, trust Trust) (Stamp, error) {
 // follow it. It returns ErrFarFuture, and changes nothing, if s is more than
 // MaxAhead ahead of wall.
 func (c *Clock) Observe(s Stamp, wall uint64) error {
-	if s.Wall > MaxWall || s.Wall > min(wall, MaxWall)+uint64(MaxAhead/time.Millisecond) {
+	if farFuture(s, wall) {
 		return ErrFarFuture
 	}
 	if s.Compare(c.last) > 0 {
 		c.advance(s)
 	}
 	return nil
+}
+
+// After returns a stamp later than every earlier one of the clock and later
+// than after, the latest stamp of what the stamped thing follows. If after is
+// too far ahead to be believed (see [Clock.Observe]), the clock does not move:
+// the stamp is the smallest behind after, its trust class is Unsynced because
+// the clock does not vouch for it, and it is unique only among what follows
+// after. It returns ErrExhausted at the end of the range.
+func (c *Clock) After(after Stamp, wall uint64, trust Trust) (Stamp, error) {
+	if err := c.Observe(after, wall); err == nil || after.Compare(c.last) <= 0 {
+		return c.Now(wall, trust)
+	}
+	s, ok := after.Next()
+	if !ok {
+		return Stamp{}, ErrExhausted
+	}
+	s.Trust = Unsynced
+	return s, nil
+}
+
+func farFuture(s Stamp, wall uint64) bool {
+	return s.Wall > MaxWall || s.Wall > min(wall, MaxWall)+uint64(MaxAhead/time.Millisecond)
 }
 
 func (c *Clock) advance(s Stamp) {

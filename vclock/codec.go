@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // The binary form: a count, then per origin the number of leading bytes shared
@@ -30,7 +31,7 @@ func (v Vector) AppendBinary(b []byte) []byte {
 // Decode reads one binary vector from the front of b and returns the rest. It
 // returns ErrMalformed for bytes that AppendBinary cannot have written and
 // ErrTooWide for more than MaxWidth origins; it allocates at most in
-// proportion to len(b).
+// proportion to len(b). The vector shares no memory with b.
 func Decode(b []byte) (Vector, []byte, error) {
 	count, b, err := uvarint(b)
 	if err != nil {
@@ -85,7 +86,7 @@ func Parse(token string) (Vector, error) {
 		return Vector{}, nil
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil {
+	if err != nil || strings.ContainsAny(token, "\r\n") { // which base64 skips
 		return Vector{}, fmt.Errorf("version token: %w", ErrMalformed)
 	}
 	v, rest, err := Decode(b)

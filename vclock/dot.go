@@ -35,6 +35,9 @@ const MaxOriginBytes = 96
 // IsZero reports whether d names nothing.
 func (d Dot) IsZero() bool { return d.Origin == "" && d.Seq == 0 }
 
+// namesNothing reports whether d lacks an origin or a counter.
+func (d Dot) namesNothing() bool { return d.Origin == "" || d.Seq == 0 }
+
 // Compare orders dots by origin, then counter. It is a total order that has
 // nothing to do with causality; use it to make output deterministic.
 func (d Dot) Compare(e Dot) int {
@@ -57,7 +60,7 @@ func ParseDot(s string) (Dot, error) {
 	}
 	digits := s[i+1:]
 	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || n == 0 || digits[0] == '0' || digits[0] == '+' {
+	if err != nil || n == 0 || digits[0] == '0' {
 		return Dot{}, fmt.Errorf("dot %.40q: %w", s, ErrMalformed)
 	}
 	return Dot{Origin: Origin(s[:i]), Seq: Seq(n)}, nil

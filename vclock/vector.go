@@ -13,19 +13,32 @@ const MaxWidth = 4096
 // counter. The zero value is the empty vector. An absent origin means zero.
 //
 // Invariant: entries are sorted by origin, without repetition, and none has
-// counter zero. Vectors are immutable and may be shared freely.
+// counter zero or an empty origin. Vectors are immutable and may be shared
+// freely.
+//
+// HAZARD: only decoders enforce MaxWidth and MaxOriginBytes. Whoever lets new
+// origins in checks [Vector.Len] and the origin's length first, or makes
+// vectors that no node can decode.
 type Vector struct {
 	entries []Dot
 }
 
 // Of gives the vector that holds exactly the highest of the given dots per
-// origin (and all that precede them). Dots with counter zero are ignored.
+// origin (and all that precede them). Dots that name nothing, because their
+// counter is zero or their origin empty, are ignored. It keeps no reference to
+// dots.
 func Of(dots ...Dot) Vector {
-	var v Vector
-	for _, d := range dots {
-		v = v.With(d)
+	sorted := slices.SortedFunc(slices.Values(dots), Dot.Compare)
+	entries := sorted[:0]
+	for i, d := range sorted {
+		if last := i+1 == len(sorted) || sorted[i+1].Origin != d.Origin; last && !d.namesNothing() {
+			entries = append(entries, d)
+		}
 	}
-	return v
+	if len(entries) == 0 {
+		return Vector{}
+	}
+	return Vector{entries}
 }
 
 // At returns the highest counter held of o, zero if none.
@@ -36,7 +49,7 @@ func (v Vector) At(o Origin) Seq {
 	return 0
 }
 
-// Covers reports whether d is in the set. The zero dot is in every set.
+// Covers reports whether d is in the set. A dot with counter zero is in every set.
 func (v Vector) Covers(d Dot) bool { return d.Seq <= v.At(d.Origin) }
 
 // IsEmpty reports whether the set holds nothing.
@@ -57,9 +70,9 @@ func (v Vector) All() iter.Seq2[Origin, Seq] {
 }
 
 // With returns the union of v with every op of d's origin up to d. It never
-// lowers a counter.
+// lowers a counter, and ignores a dot that names nothing.
 func (v Vector) With(d Dot) Vector {
-	if d.Seq == 0 {
+	if d.namesNothing() {
 		return v
 	}
 	i, ok := v.find(d.Origin)
@@ -82,6 +95,9 @@ func (v Vector) Without(o Origin) Vector {
 	i, ok := v.find(o)
 	if !ok {
 		return v
+	}
+	if len(v.entries) == 1 {
+		return Vector{}
 	}
 	return Vector{slices.Delete(slices.Clone(v.entries), i, i+1)}
 }
