@@ -30,6 +30,8 @@ var (
 var (
 	// ErrMalformed is returned by decoders of op bytes.
 	ErrMalformed = errors.New("session: malformed op")
+	// ErrNotReady says that an op depends on ops which are not applied yet.
+	ErrNotReady = errors.New("session: op depends on ops that are not applied")
 	// ErrCorrupt says that a stored record is damaged; see [CorruptError].
 	ErrCorrupt = errors.New("session: stored record is damaged")
 )

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/conflict"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -40,17 +41,26 @@ const (
 	Chat  Order = 1 // by stamp
 )
 
-// State is where a session is in its life.
-type State uint8
+// State is where a session is in its life; see package conflict for how
+// concurrent moves merge.
+type State = conflict.State
 
 // The states in the order in which concurrent moves win: the higher one is
 // shown. Numbers are on the wire and never change meaning.
 const (
-	Initialized State = 0
-	Active      State = 1
-	Paused      State = 2
-	Ended       State = 3
+	Initialized = conflict.Initialized
+	Active      = conflict.Active
+	Paused      = conflict.Paused
+	Ended       = conflict.Ended
 )
+
+// String names the order as the API does.
+func (o Order) String() string {
+	if o == Chat {
+		return "chat"
+	}
+	return "turns"
+}
 
 // Open begins a session.
 type Open struct {

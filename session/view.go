@@ -3,6 +3,8 @@ package session
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // Document is a session as clients see it.
@@ -41,6 +43,7 @@ type Variant struct {
 
 // Message is a message as clients see it.
 type Message struct {
+	Dot        vclock.Dot      `json:"-"` // of the put that is shown
 	ID         string          `json:"id"`
 	Role       string          `json:"role"`
 	Content    json.RawMessage `json:"content,omitempty"`
