@@ -1,0 +1,187 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// MaxReissue bounds how many ops are made again in one transaction.
+const MaxReissue = 2000
+
+// Reissue takes the ops behind number after out of a feed of our own that
+// forked, and makes them again at the end of the replica's present feed, with
+// their content, actors and keys; sessions that they touched are rebuilt. The
+// feed then ends at after and takes what the core holds in their place. It
+// returns the feed's head. Messages that were named by their dot get the name
+// of their new dot. More than MaxReissue ops are refused, with nothing changed.
+//
+// Nobody else can depend on the ops that are taken out: had they left this
+// node, the core would hold them and the feed would not have forked there.
+func (r *Replica) Reissue(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq) (protocol.Head, error) {
+	if f.Origin == r.origin {
+		return protocol.Head{}, fmt.Errorf("reissue %s: the replica still writes under it", f.Origin)
+	}
+	head, err := HeadOf(tx, f)
+	if err != nil || head.Seq <= after {
+		return head, err
+	}
+	if head.Seq-after > MaxReissue {
+		return head, fmt.Errorf("reissue %d ops of %s: at most %d", head.Seq-after, f.Origin, MaxReissue)
+	}
+	ops, err := takeOut(tx, f, after, head.Seq)
+	if err != nil {
+		return head, err
+	}
+	cut := protocol.Head{Seq: after}
+	if cut.Chain, _, err = ChainAt(tx, f, after); err != nil {
+		return head, err
+	}
+	if err := saveHead(tx, f, cut); err != nil {
+		return head, err
+	}
+	if err := r.again(tx, now, f, after, ops); err != nil {
+		return head, err
+	}
+	return cut, r.saveBound(tx)
+}
+
+// takeOut deletes the op records in (after, to] and returns their ops. The op
+// at after must stay readable: its record has the chain to go on from.
+func takeOut(tx session.Tx, f protocol.Feed, after, to vclock.Seq) ([]session.Op, error) {
+	var ops []session.Op
+	for seq := after + 1; seq <= to; seq++ {
+		rec, err := record(tx, f, seq)
+		if err != nil {
+			return nil, err
+		}
+		op, err := session.DecodeOp(rec.Bytes)
+		if err != nil {
+			return nil, damaged(session.OpKey(f.Space, f.Origin, seq), err)
+		}
+		ops = append(ops, op)
+	}
+	for _, op := range ops {
+		if err := tx.Delete(session.OpKey(f.Space, f.Origin, op.Dot.Seq)); err != nil {
+			return nil, err
+		}
+	}
+	return ops, nil
+}
+
+// again stores the ops under new dots, unapplied, and rebuilds the sessions.
+func (r *Replica) again(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq, ops []session.Op) error {
+	a, err := newAppender(tx, protocol.Feed{Space: f.Space, Origin: r.origin})
+	if err != nil {
+		return err
+	}
+	m := mapping{from: f.Origin, after: after, to: r.origin, seqs: make(map[vclock.Seq]vclock.Seq)}
+	touched := make(map[string]bool)
+	for _, op := range ops {
+		touched[op.Session] = true
+		moved := m.move(op, a.head.Seq+1)
+		b, err := moved.Append(nil)
+		if err != nil {
+			return fmt.Errorf("encode op %v again as %v: %w", op.Dot, moved.Dot, err)
+		}
+		if err := a.store(protocol.Entry{Bytes: b, Hash: protocol.HashOp(b)}, 0); err != nil {
+			return err
+		}
+	}
+	if err := a.save(); err != nil {
+		return err
+	}
+	return rebuildAll(tx, f.Space, touched)
+}
+
+// mapping carries references from a forked feed over to its new place.
+type mapping struct {
+	from, to vclock.Origin
+	after    vclock.Seq
+	seqs     map[vclock.Seq]vclock.Seq // new number by old number
+	base     map[string]vclock.Seq     // by session: the last op before the fork
+}
+
+func (m *mapping) move(op session.Op, seq vclock.Seq) session.Op {
+	if m.base == nil {
+		m.base = make(map[string]vclock.Seq)
+	}
+	seen := op.Deps.At(m.from)
+	if _, ok := m.base[op.Session]; !ok {
+		m.base[op.Session] = min(seen, m.after)
+	}
+	deps := op.Deps
+	if seen > m.after {
+		deps = deps.Without(m.from).With(vclock.Dot{Origin: m.from, Seq: m.base[op.Session]})
+		deps = deps.With(vclock.Dot{Origin: m.to, Seq: m.seqs[seen]})
+	}
+	m.seqs[op.Dot.Seq] = seq
+	op.Dot = vclock.Dot{Origin: m.to, Seq: seq}
+	op.Deps = deps
+	switch b := op.Body.(type) {
+	case session.Put:
+		b.Parent = m.id(b.Parent)
+		op.Body = b
+	case session.Edit:
+		b.Message = m.id(b.Message)
+		op.Body = b
+	case session.Redact:
+		b.Message = m.id(b.Message)
+		op.Body = b
+	}
+	return op
+}
+
+// id maps a message id that is the dot of an op that moved.
+func (m *mapping) id(id string) string {
+	d, err := vclock.ParseDot(id)
+	if err != nil || d.Origin != m.from || m.seqs[d.Seq] == 0 {
+		return id
+	}
+	return vclock.Dot{Origin: m.to, Seq: m.seqs[d.Seq]}.String()
+}
+
+// rebuildAll rebuilds the named sessions from all op records of the space.
+func rebuildAll(tx session.Tx, space string, touched map[string]bool) error {
+	heads, err := Heads(tx, space)
+	if err != nil {
+		return err
+	}
+	dots := make(map[string][]vclock.Dot, len(touched))
+	for _, h := range heads {
+		for seq := vclock.Seq(1); seq <= h.Seq; seq++ {
+			rec, err := record(tx, h.Feed, seq)
+			if err != nil {
+				return err
+			}
+			op, err := session.DecodeOp(rec.Bytes)
+			if err != nil {
+				return damaged(session.OpKey(space, h.Origin, seq), err)
+			}
+			if touched[op.Session] {
+				dots[op.Session] = append(dots[op.Session], op.Dot)
+			}
+		}
+	}
+	ids := make([]string, 0, len(touched))
+	for id := range touched {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		of := func(yield func(vclock.Dot, error) bool) {
+			for _, d := range dots[id] {
+				if !yield(d, nil) {
+					return
+				}
+			}
+		}
+		if err := session.RebuildFrom(tx, space, id, of); err != nil {
+			return fmt.Errorf("rebuild session %s: %w", id, err)
+		}
+	}
+	return nil
+}
