@@ -1,0 +1,303 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/causeway-sync/causeway/internal/store/kv"
+	"github.com/causeway-sync/causeway/session"
+)
+
+// commitKey holds the number of the commit that wrote it.
+var commitKey = []byte("n/commit")
+
+// request is one Update on its way through the committer.
+type request struct {
+	fn    func(tx session.Tx) error
+	taken atomic.Bool // by the committer, or by the caller who gave up
+	ours  bool        // taken by the committer; owned by it
+	err   error       // what fn returned
+	done  chan error  // holds one; written by the committer
+}
+
+// Update runs fn in a transaction and returns nil after its writes are durable
+// together. An error of fn is returned to this caller only, and nothing that it
+// wrote remains. Reads in fn see the writes of earlier Updates of the group.
+//
+// fn may run twice, so it must have no outside effect before Update returned
+// nil; it runs on the committer's goroutine and must not block. If ctx ends
+// before fn was begun, fn never runs and the cause is returned; afterwards
+// Update waits for the outcome. It needs [Store.Run].
+//
+// Errors: [ErrReserve], [ErrTooBig], [ErrClosed] say that nothing was written;
+// [ErrFailed] that the outcome is unknown.
+func (s *Store) Update(ctx context.Context, class Class, fn func(tx session.Tx) error) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	if err := s.space.admit(class); err != nil {
+		s.counters.refused.Add(1)
+		return err
+	}
+	r := &request{fn: fn, done: make(chan error, 1)}
+	select {
+	case s.queue <- r:
+	case <-s.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-s.stopped:
+		if r.taken.CompareAndSwap(false, true) {
+			return ErrClosed
+		}
+	case <-ctx.Done():
+		if r.taken.CompareAndSwap(false, true) {
+			return context.Cause(ctx)
+		}
+	}
+	return <-r.done
+}
+
+// Run is the committer: it makes all writes, until ctx ends. Then it carries
+// out what was waiting and returns nil; later Updates get [ErrClosed].
+func (s *Store) Run(ctx context.Context) error {
+	if !s.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer close(s.stopped)
+	var collector sync.WaitGroup
+	defer collector.Wait()
+	if s.opt.CollectEvery > 0 && s.collects {
+		collector.Go(func() { s.collect(ctx) })
+	}
+	for {
+		select {
+		case r := <-s.queue:
+			s.serve(r)
+		case <-ctx.Done():
+			s.drain()
+			return nil
+		}
+	}
+}
+
+// drain serves what is waiting now.
+func (s *Store) drain() {
+	for {
+		select {
+		case r := <-s.queue:
+			s.serve(r)
+		default:
+			return
+		}
+	}
+}
+
+// serve carries out first and all that wait behind it, in one or more groups.
+func (s *Store) serve(first *request) {
+	waiting := []*request{first}
+	for len(waiting) < s.opt.MaxGroupOps {
+		select {
+		case r := <-s.queue:
+			waiting = append(waiting, r)
+			continue
+		default:
+		}
+		break
+	}
+	for len(waiting) > 0 {
+		waiting = s.group(waiting)
+	}
+}
+
+// group runs as many requests as fit into one transaction, commits, answers
+// them, and returns the rest.
+func (s *Store) group(waiting []*request) (rest []*request) {
+	if err := s.failure(); err != nil {
+		for _, r := range waiting {
+			if r.begin() {
+				r.done <- err
+			}
+		}
+		return nil
+	}
+	b := kv.NewBatch(reader{store: s, txn: s.snap.txn}, s.limits.threshold)
+	var ran []*request
+	for i, r := range waiting {
+		if !r.begin() {
+			continue
+		}
+		mark := b.Mark()
+		if r.err = r.fn(b); r.err != nil {
+			b.Rollback(mark)
+		} else if !s.fits(b.Size()) {
+			b.Rollback(mark)
+			if b.Size().Entries > 0 {
+				rest = waiting[i:] // fn runs again in the next group
+				break
+			}
+			r.err = ErrTooBig
+		}
+		ran = append(ran, r)
+		if b.Size().Payload >= s.opt.MaxGroupBytes {
+			rest = waiting[i+1:]
+			break
+		}
+	}
+	err := s.commitBatch(b)
+	for _, r := range ran {
+		// A refusal may rest on a write of the same group: if that did not
+		// become durable, the refusal means nothing.
+		if err != nil {
+			r.done <- err
+		} else {
+			r.done <- r.err
+		}
+	}
+	return rest
+}
+
+// begin takes the request unless its caller has given up.
+func (r *request) begin() bool {
+	r.ours = r.ours || r.taken.CompareAndSwap(false, true)
+	return r.ours
+}
+
+func (s *Store) fits(size kv.Size) bool {
+	return size.Entries <= s.limits.entries &&
+		size.Inline+size.Entries*s.limits.entryBytes <= s.limits.inline
+}
+
+// commitBatch makes b durable, in Badger and in the high-water file at once.
+// An error means that the store takes no more writes.
+func (s *Store) commitBatch(b *kv.Batch) error {
+	if b.Size().Entries == 0 {
+		return nil
+	}
+	next := s.commit + 1
+	var high error
+	var side sync.WaitGroup
+	if !s.opt.NoHighWater {
+		side.Go(func() { high = s.high.advance(s.commit, next, true) })
+	}
+	err := s.write(b, next)
+	side.Wait()
+	if err = errors.Join(err, high); err != nil {
+		return s.fail(err)
+	}
+	if err := s.failure(); err != nil { // the value log was not synced
+		return err
+	}
+	s.commit = next
+	if !s.opt.NoHighWater {
+		// Not synced: if it is lost, commit next counts as unconfirmed.
+		if err := s.high.advance(next, 0, false); err != nil {
+			return s.fail(err)
+		}
+	}
+	s.renew()
+	s.counters.commits.Store(next)
+	s.counters.groups.Add(1)
+	return nil
+}
+
+// write commits b to Badger under number next.
+func (s *Store) write(b *kv.Batch, next uint64) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("badger panicked: %v", cause)
+		}
+	}()
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	for w := range b.All() {
+		if w.Deleted {
+			err = txn.Delete(w.Key)
+		} else {
+			err = txn.Set(w.Key, kv.Seal(w.Key, w.Value))
+		}
+		if err != nil {
+			return fmt.Errorf("write %q: %w", w.Key, err)
+		}
+	}
+	number := binary.BigEndian.AppendUint64(nil, next)
+	if err := txn.Set(commitKey, kv.Seal(commitKey, number)); err != nil {
+		return fmt.Errorf("write commit number: %w", err)
+	}
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("commit %d: %w", next, err)
+	}
+	return nil
+}
+
+// fail puts the store out of writing. The first cause stays.
+func (s *Store) fail(cause error) error {
+	err := fmt.Errorf("%w: %w", ErrFailed, cause)
+	if s.failed.CompareAndSwap(nil, &err) {
+		s.log.Error("store takes no more writes", slog.Any("error", cause))
+	}
+	return s.failure()
+}
+
+func (s *Store) failure() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// syncFailed is called by Badger's log, before Badger answers the commit.
+func (s *Store) syncFailed(err error) { _ = s.fail(err) }
+
+// collectRatio is the share of a value log file that must be dead before the
+// rest is moved out of it.
+const collectRatio = 0.5
+
+// collect gives space of the value log back, now and then, until ctx ends.
+func (s *Store) collect(ctx context.Context) {
+	timer := time.NewTicker(s.opt.CollectEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		for ctx.Err() == nil && s.failure() == nil && s.collectOnce() {
+			s.counters.collected.Add(1)
+		}
+	}
+}
+
+// collectOnce rewrites one file; false means that there is none worth it.
+func (s *Store) collectOnce() (again bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			again = false
+			s.log.Error("value log collection panicked", slog.Any("cause", cause))
+		}
+	}()
+	// Half the ratio: a file may become worth it between the check and the run.
+	if err := collectable(filepath.Join(s.opt.Dir, "db"), collectRatio/2); err != nil {
+		s.log.Error("value log is not collected", slog.Any("error", err))
+		return false
+	}
+	err := s.db.RunValueLogGC(collectRatio)
+	if err != nil && !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrRejected) {
+		s.log.Error("value log collection", slog.Any("error", err))
+	}
+	return err == nil
+}

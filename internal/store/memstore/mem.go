@@ -1,0 +1,276 @@
+package memstore
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/causeway-sync/causeway/internal/store/kv"
+	"github.com/causeway-sync/causeway/session"
+)
+
+// Errors that writes give.
+var (
+	// ErrFull says that the simulated disk is full; nothing was written.
+	ErrFull = errors.New("memstore: disk is full")
+	// ErrFailed says that an fsync failed: the outcome is unknown, and the
+	// store takes no more writes until it is opened again by a crash.
+	ErrFailed = errors.New("memstore: fsync failed, no more writes are taken")
+)
+
+// Mem is a simulated store. The zero value is not usable; see [New].
+//
+// Invariant: synced <= commits; undo has what reverts commits synced+1 …
+// commits, in that order.
+type Mem struct {
+	records map[string][]byte // in their envelopes
+	keys    kv.Keys
+	undo    [][]change // one list for each commit that is not synced
+	commits uint64
+	synced  uint64
+	high    uint64 // the high-water mark: commits that were acknowledged as durable
+	lost    *Loss
+	manual  bool
+	full    bool
+	sync    error // what fsync gives
+	failed  bool
+	bytes   int
+}
+
+// change is what a commit did to one key.
+type change struct {
+	key    string
+	before []byte // nil if the key was absent
+}
+
+// Loss says that acknowledged commits were gone after a crash.
+type Loss struct {
+	Committed uint64 // the last commit that was acknowledged
+	Found     uint64 // the last commit that is there
+}
+
+// New returns an empty store in which every Update is synced before it returns.
+func New() *Mem {
+	return &Mem{records: make(map[string][]byte)}
+}
+
+// ManualSync leaves syncing to [Mem.Sync], for a machine that answers only
+// after its writes are durable.
+func (m *Mem) ManualSync() { m.manual = true }
+
+// Update runs fn in a transaction. An error of fn is returned and leaves
+// nothing behind. Without ManualSync, nil means that the writes are durable.
+func (m *Mem) Update(fn func(tx session.Tx) error) error {
+	if m.failed {
+		return ErrFailed
+	}
+	b := kv.NewBatch(reader{m}, 1<<30)
+	if err := fn(b); err != nil {
+		return err
+	}
+	if b.Size().Entries == 0 {
+		return nil
+	}
+	if m.full {
+		return ErrFull
+	}
+	m.apply(b)
+	if m.manual {
+		return nil
+	}
+	return m.Sync()
+}
+
+// apply puts the writes into the page cache, so to speak.
+func (m *Mem) apply(b *kv.Batch) {
+	var undo []change
+	for w := range b.All() {
+		key := string(w.Key)
+		undo = append(undo, change{key: key, before: m.records[key]})
+		if w.Deleted {
+			m.set(key, nil)
+		} else {
+			m.set(key, kv.Seal(w.Key, w.Value))
+		}
+	}
+	m.undo = append(m.undo, undo)
+	m.commits++
+}
+
+// set stores raw at key; nil removes it.
+func (m *Mem) set(key string, raw []byte) {
+	if before, ok := m.records[key]; ok {
+		m.bytes -= len(key) + len(before)
+	}
+	if raw == nil {
+		delete(m.records, key)
+		m.keys.Remove(key)
+		return
+	}
+	m.records[key] = raw
+	m.keys.Insert(key)
+	m.bytes += len(key) + len(raw)
+}
+
+// Sync makes all commits durable. An injected error fails the store.
+func (m *Mem) Sync() error {
+	if m.failed {
+		return ErrFailed
+	}
+	if m.sync != nil {
+		m.failed = true
+		return fmt.Errorf("%w: %w", ErrFailed, m.sync)
+	}
+	m.synced, m.high = m.commits, m.commits
+	m.undo = nil
+	return nil
+}
+
+// View calls fn with the last commit. fn must not update the store.
+func (m *Mem) View(fn func(r session.Reader) error) error { return fn(reader{m}) }
+
+// Crash stops the machine: of the commits that are not synced a random number
+// of the oldest stays, the next one is torn and therefore dropped whole, the
+// others are gone. What was injected is over. It returns how many were dropped.
+func (m *Mem) Crash(random *rand.Rand) (dropped int) {
+	keep := random.IntN(len(m.undo) + 1)
+	dropped = len(m.undo) - keep
+	m.revert(keep)
+	m.undo = nil
+	m.synced = m.commits
+	m.full, m.sync, m.failed = false, nil, false
+	m.judge()
+	return dropped
+}
+
+// LoseSynced is a crash with a disk that lied about its fsyncs, or whose log
+// rotted: the store is again what it was when old was cloned from it, but its
+// high-water mark is not. [Mem.Lost] reports it.
+func (m *Mem) LoseSynced(old *Mem) {
+	old = old.Clone()
+	m.records, m.keys, m.bytes = old.records, old.keys, old.bytes
+	m.commits, m.synced, m.undo = old.commits, old.commits, nil
+	m.full, m.sync, m.failed = false, nil, false
+	m.judge()
+}
+
+// judge compares the commits found with the high-water mark. An earlier loss
+// stays until it is forgiven.
+func (m *Mem) judge() {
+	if m.commits < m.high {
+		m.lost = &Loss{Committed: m.high, Found: m.commits}
+	}
+}
+
+// Lost is non-nil after a crash that took acknowledged commits, until Forgive.
+func (m *Mem) Lost() *Loss { return m.lost }
+
+// Forgive ends Lost, as taking a new epoch does.
+func (m *Mem) Forgive() { m.lost, m.high = nil, m.commits }
+
+// revert undoes all but the first keep commits that are not synced.
+func (m *Mem) revert(keep int) {
+	for _, undo := range slices.Backward(m.undo[keep:]) {
+		for _, c := range undo {
+			m.set(c.key, c.before)
+		}
+		m.commits--
+	}
+}
+
+// Clone returns a copy that shares nothing that changes: an old state to come
+// back to, a backup, or a second node with the same past. Injected faults and
+// what is not synced do not go with it.
+func (m *Mem) Clone() *Mem {
+	c := &Mem{
+		records: maps.Clone(m.records), keys: m.keys.Clone(), undo: slices.Clone(m.undo),
+		commits: m.commits, synced: m.synced, high: m.high, bytes: m.bytes, manual: m.manual,
+	}
+	c.revert(0)
+	c.undo = nil
+	c.synced = c.commits
+	return c
+}
+
+// Rot flips one bit in the record at key; false means that there is none.
+func (m *Mem) Rot(key []byte, random *rand.Rand) bool {
+	raw, ok := m.records[string(key)]
+	if !ok {
+		return false
+	}
+	damaged := slices.Clone(raw) // a clone may share the old bytes
+	damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
+	m.records[string(key)] = damaged
+	return true
+}
+
+// RotAny flips one bit in a random record and returns its key, nil if the store
+// is empty.
+func (m *Mem) RotAny(random *rand.Rand) []byte {
+	if m.keys.Len() == 0 {
+		return nil
+	}
+	target := random.IntN(m.keys.Len())
+	for key := range m.keys.Scan("", "", false, false) {
+		if target == 0 {
+			m.Rot([]byte(key), random)
+			return []byte(key)
+		}
+		target--
+	}
+	return nil
+}
+
+// SetFull says whether the disk is full: writes then give [ErrFull].
+func (m *Mem) SetFull(full bool) { m.full = full }
+
+// FailSync makes the next fsync fail with err, and with it the store.
+func (m *Mem) FailSync(err error) { m.sync = err }
+
+// Commits is the number of the last commit.
+func (m *Mem) Commits() uint64 { return m.commits }
+
+// Bytes is the size of all keys and records.
+func (m *Mem) Bytes() int { return m.bytes }
+
+// reader reads the last commit.
+type reader struct{ m *Mem }
+
+// Get is described at [session.Reader].
+func (r reader) Get(key []byte) ([]byte, error) {
+	if len(key) == 0 {
+		return nil, kv.ErrEmptyKey
+	}
+	raw, ok := r.m.records[string(key)]
+	if !ok {
+		return nil, nil
+	}
+	return opened(key, raw)
+}
+
+// Scan is described at [session.Reader].
+func (r reader) Scan(prefix, from []byte, reverse bool) iter.Seq2[session.Entry, error] {
+	return func(yield func(session.Entry, error) bool) {
+		for key := range r.m.keys.Scan(string(prefix), string(from), from != nil, reverse) {
+			value, err := opened([]byte(key), r.m.records[key])
+			if err != nil {
+				yield(session.Entry{}, err)
+				return
+			}
+			if !yield(session.Entry{Key: []byte(key), Value: value}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func opened(key, raw []byte) ([]byte, error) {
+	value, err := kv.Open(key, raw)
+	if err != nil {
+		return nil, err
+	}
+	return append(make([]byte, 0, len(value)), value...), nil
+}
