@@ -107,6 +107,7 @@ type LinkStatus struct {
 	RTT      string     `json:"rtt,omitempty"`
 	Since    time.Time  `json:"since"`
 	LastSeen *time.Time `json:"last_seen,omitempty"`
+	Refused  string     `json:"refused,omitempty"` // why the core refused the node the last time
 }
 
 // CoreStatus is the state of a core node.

@@ -1,0 +1,119 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"time"
+
+	"github.com/causeway-sync/causeway/internal/config"
+)
+
+// Config is what a core node needs to run. [DefaultConfig] is the only home of
+// defaults.
+type Config struct {
+	// Node is the core node's name, unique in the cluster: "core-1".
+	Node string `yaml:"node"`
+	// ClusterName is the name that all core nodes and edges share.
+	ClusterName string `yaml:"cluster_name"`
+	// Data is the directory of the store and of the streams.
+	Data string `yaml:"data"`
+	// API is where the HTTP API listens, HOST:PORT.
+	API string `yaml:"api"`
+	// NATS is where edges connect, HOST:PORT.
+	NATS string `yaml:"nats"`
+	// Cluster is where the other core nodes connect, HOST:PORT. Not used by a
+	// core of one node.
+	Cluster string `yaml:"cluster"`
+	// Peers are the Cluster addresses of all core nodes: none for one node,
+	// three or five otherwise (this node's own may be left out).
+	Peers []string `yaml:"peers"`
+	// Partitions is the number of op streams, chosen when the cluster is made.
+	Partitions int `yaml:"partitions"`
+	// StreamBytes bounds the op streams of this node together. When they are
+	// full the core refuses frames and the edges keep theirs.
+	StreamBytes config.Bytes `yaml:"stream_bytes"`
+	// StreamAge is how long frames stay in the streams; a core node that was
+	// away for longer is filled by its peers and the edges.
+	StreamAge config.Duration `yaml:"stream_age"`
+	// Insecure allows listeners on addresses other than loopback although
+	// nothing protects them yet.
+	Insecure bool `yaml:"insecure"`
+	// CoreTimeout is how long a write that asks for level core waits for the
+	// quorum before it is answered as local and degraded.
+	CoreTimeout config.Duration `yaml:"core_timeout"`
+	// Reserve is the free disk space below which new writes are refused.
+	Reserve config.Bytes `yaml:"reserve"`
+	// Log is "debug", "info", "warn" or "error".
+	Log string `yaml:"log"`
+}
+
+// DefaultConfig is one core node on a developer's machine.
+func DefaultConfig() Config {
+	return Config{
+		Node: "core-1", ClusterName: "causeway", Data: "data/core-1",
+		API: "127.0.0.1:7001", NATS: "127.0.0.1:7201", Cluster: "127.0.0.1:7301",
+		Partitions: 4, StreamBytes: 16 << 30, StreamAge: config.Duration(30 * 24 * time.Hour),
+		CoreTimeout: config.Duration(2 * time.Second), Reserve: 256 << 20, Log: "info",
+	}
+}
+
+var nodeName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// Validate reports everything that is wrong at once and changes nothing.
+func (c Config) Validate() error {
+	bad := func(path, got, rule string) error { return &config.FieldError{Path: path, Got: got, Rule: rule} }
+	errs := []error{
+		config.CheckListen("api", c.API, c.Insecure),
+		config.CheckListen("nats", c.NATS, c.Insecure),
+	}
+	for path, name := range map[string]string{"node": c.Node, "cluster_name": c.ClusterName} {
+		if !nodeName.MatchString(name) {
+			errs = append(errs, bad(path, fmt.Sprintf("%q", name),
+				"1 to 63 lower-case letters, digits and dashes, beginning with a letter or digit"))
+		}
+	}
+	if c.Data == "" {
+		errs = append(errs, bad("data", `""`, "a directory"))
+	}
+	if n := c.Nodes(); n != 1 && n != 3 && n != 5 {
+		errs = append(errs, bad("peers", fmt.Sprintf("a cluster of %d nodes", n), "1, 3 or 5 nodes, this one included"))
+	} else if n > 1 {
+		errs = append(errs, config.CheckListen("cluster", c.Cluster, c.Insecure))
+	}
+	for i, p := range c.Peers {
+		if _, _, err := net.SplitHostPort(p); err != nil {
+			errs = append(errs, bad(fmt.Sprintf("peers[%d]", i), fmt.Sprintf("%q", p), "HOST:PORT"))
+		}
+	}
+	if c.Partitions < 1 || c.Partitions > maxPartitions {
+		errs = append(errs, bad("partitions", fmt.Sprint(c.Partitions), fmt.Sprintf("1 to %d", maxPartitions)))
+	}
+	if d := time.Duration(c.CoreTimeout); d < 50*time.Millisecond || d > time.Minute {
+		errs = append(errs, bad("core_timeout", d.String(), "50ms to 1m"))
+	}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.Log)); err != nil {
+		errs = append(errs, bad("log", fmt.Sprintf("%q", c.Log), "debug, info, warn or error"))
+	}
+	return errors.Join(errs...)
+}
+
+// Nodes is the size of the cluster.
+func (c Config) Nodes() int {
+	if len(c.Peers) == 0 {
+		return 1
+	}
+	for _, p := range c.Peers {
+		if p == c.Cluster {
+			return len(c.Peers)
+		}
+	}
+	return len(c.Peers) + 1
+}
+
+// Required is how many core stores must hold an op before its origin may let
+// go of it: a majority.
+func (c Config) Required() int { return c.Nodes()/2 + 1 }

@@ -1,0 +1,178 @@
+package core
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/causeway-sync/causeway/internal/node"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+)
+
+// maxIngestOps bounds the ops of one commit.
+const maxIngestOps = 1024
+
+// ingest reads one partition's stream into the store.
+type ingest struct {
+	node      *node.Node
+	bus       *Bus
+	delivery  *delivery
+	partition int
+	log       *slog.Logger
+	applied   atomic.Uint64 // position in the stream
+	caughtUp  atomic.Bool   // the end of the stream was reached once
+}
+
+// Run reads until ctx ends. A stream that was made again is read from its
+// beginning: what is held already is recognised by feed numbers.
+func (g *ingest) Run(ctx context.Context) error {
+	from, err := g.position()
+	if err != nil {
+		return err
+	}
+	for {
+		g.applied.Store(from.Seq)
+		err := g.bus.Consume(ctx, g.partition, from, func(b Batch) error { return g.take(ctx, b) })
+		if !errors.Is(err, ErrStreamRecreated) {
+			return err
+		}
+		g.log.Warn("stream was made again; reading it from the beginning", slog.Int("partition", g.partition))
+		from = Position{}
+	}
+}
+
+func (g *ingest) positionKey() []byte { return fmt.Appendf(nil, "n/stream/%d", g.partition) }
+
+func (g *ingest) position() (Position, error) {
+	var p Position
+	err := g.node.View(func(r session.Reader) error {
+		b, err := r.Get(g.positionKey())
+		if err != nil || b == nil {
+			return err
+		}
+		if len(b) < 8 {
+			return fmt.Errorf("position of partition %d has %d bytes", g.partition, len(b))
+		}
+		p = Position{Stream: StreamID(b[8:]), Seq: binary.BigEndian.Uint64(b)}
+		return nil
+	})
+	return p, err
+}
+
+func (g *ingest) save(p Position) func(session.Tx) error {
+	return func(tx session.Tx) error {
+		b := binary.BigEndian.AppendUint64(nil, p.Seq)
+		return tx.Put(g.positionKey(), append(b, p.Stream...))
+	}
+}
+
+// take commits a batch in as few transactions as its size allows; the position
+// is committed with the frames that it stands for.
+func (g *ingest) take(ctx context.Context, b Batch) error {
+	for len(b.Msgs) > 0 {
+		frames, n := g.decode(b)
+		part := Batch{Stream: b.Stream, Msgs: b.Msgs[:n]}
+		b.Msgs = b.Msgs[n:]
+		end := part.End()
+		_, refused, err := g.node.Ingest(ctx, frames, g.save(end))
+		if err != nil {
+			return fmt.Errorf("ingest partition %d up to %d: %w", g.partition, end.Seq, err)
+		}
+		g.applied.Store(end.Seq)
+		for i, err := range refused {
+			if err != nil {
+				if err := g.refuse(ctx, frames[i], err); err != nil {
+					return err
+				}
+			}
+		}
+		if part.Msgs[n-1].Pending == 0 {
+			g.caughtUp.Store(true)
+		}
+	}
+	return nil
+}
+
+// decode takes messages from the front of a batch until their ops fill a
+// commit. A message that is no frame, or not that of its subject, is dropped.
+func (g *ingest) decode(b Batch) (frames []*protocol.Frame, n int) {
+	ops := 0
+	for _, m := range b.Msgs {
+		frame, err := decodeFrame(m, g.bus.Partitions())
+		if err != nil {
+			g.log.Warn("frame dropped", slog.String("subject", m.Subject), slog.Uint64("seq", m.Seq), slog.Any("error", err))
+			n++
+			continue
+		}
+		if ops += len(frame.Entries); len(frames) > 0 && ops > maxIngestOps {
+			break
+		}
+		frames = append(frames, frame)
+		n++
+	}
+	return frames, n
+}
+
+func decodeFrame(m Msg, partitions int) (*protocol.Frame, error) {
+	feed, err := protocol.ParseOpSubject(m.Subject, partitions)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := protocol.DecodeMessage(m.Data)
+	if err != nil {
+		return nil, err
+	}
+	up, ok := msg.(protocol.Upload)
+	if !ok {
+		return nil, fmt.Errorf("%T on the op stream", msg)
+	}
+	if up.Frame.Feed != feed {
+		return nil, fmt.Errorf("frame of %s of %s under a foreign subject", up.Frame.Origin, up.Frame.Space)
+	}
+	return &up.Frame, nil
+}
+
+// refuse tells the core half of a frame that the replica did not take, and
+// keeps the evidence of a fork.
+func (g *ingest) refuse(ctx context.Context, f *protocol.Frame, cause error) error {
+	seen := protocol.FrameSeen{Feed: f.Feed, From: f.From, To: f.To()}
+	err := g.node.View(func(r session.Reader) error {
+		head, err := replica.HeadOf(r, f.Feed)
+		if err != nil {
+			return err
+		}
+		seen.Meet = min(head.Seq, f.To())
+		if seen.Meet+1 < f.From {
+			return nil
+		}
+		seen.Theirs, _ = f.ChainAt(seen.Meet)
+		seen.Ours, _, err = replica.ChainAt(r, f.Feed, seen.Meet)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look into refused frame: %w", err)
+	}
+	g.log.Warn("frame refused", slog.String("space", f.Space), slog.String("origin", string(f.Origin)),
+		slog.Uint64("from", uint64(f.From)), slog.Any("error", cause))
+	if errors.Is(cause, replica.ErrFork) {
+		if err := g.node.Update(ctx, func(tx session.Tx) error { return keepEvidence(tx, f) }); err != nil {
+			return err
+		}
+	}
+	g.delivery.input(ctx, seen)
+	return nil
+}
+
+func keepEvidence(tx session.Tx, f *protocol.Frame) error {
+	data, err := protocol.AppendMessage(nil, protocol.Upload{Frame: *f})
+	if err != nil {
+		return fmt.Errorf("keep evidence: %w", err)
+	}
+	return replica.KeepEvidence(tx, f.Feed, f.From, data)
+}
+

@@ -1,0 +1,234 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/causeway-sync/causeway/edge"
+	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/lifecycle"
+	"github.com/causeway-sync/causeway/internal/node"
+	"github.com/causeway-sync/causeway/internal/store"
+	"github.com/causeway-sync/causeway/protocol"
+)
+
+// sweepGrace is how much later than the node that opened a session a core node
+// writes its expiry, so that as a rule only one does.
+const sweepGrace = time.Minute
+
+// Core is a core node. Open it, then Run it.
+type Core struct {
+	cfg      Config
+	log      *slog.Logger
+	node     *node.Node
+	bus      *Bus
+	delivery *delivery
+	ingests  []*ingest
+	link     *edge.Link // to our own bus
+	sync     *node.Sync
+	listener net.Listener
+
+	mu       sync.Mutex // guards what follows
+	attached map[string]bool
+}
+
+// Open opens the store, the API's listener and the NATS server; version is
+// that of the program. Errors name the key or the address that is wrong.
+func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (c *Core, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c = &Core{cfg: cfg, log: log, attached: make(map[string]bool)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	if c.listener, err = node.Listen(ctx, "api", cfg.API); err != nil {
+		return nil, err
+	}
+	opts := store.CoreOptions(filepath.Join(cfg.Data, "store"))
+	opts.Log = log
+	opts.ReserveBytes = uint64(cfg.Reserve)
+	c.node, err = node.Open(node.Config{
+		Name: cfg.Node, Role: "core", Cluster: cfg.ClusterName, Version: version, Spaces: []string{node.AllSpaces},
+		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: time.Second, SweepGrace: sweepGrace, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.node.Report(c.report)
+	if c.bus, err = StartBus(ctx, c.busConfig()); err != nil {
+		return nil, err
+	}
+	if err = c.openDelivery(); err != nil {
+		return nil, err
+	}
+	return c, c.openSync()
+}
+
+func (c *Core) busConfig() BusConfig {
+	bc := DefaultBusConfig()
+	bc.Name, bc.Cluster, bc.Dir = c.cfg.Node, c.cfg.ClusterName, filepath.Join(c.cfg.Data, "streams")
+	bc.Listen, bc.Log = c.cfg.NATS, c.log
+	bc.Replicas, bc.Partitions = c.cfg.Nodes(), c.cfg.Partitions
+	bc.MaxStoreBytes, bc.MaxAge = int64(c.cfg.StreamBytes), time.Duration(c.cfg.StreamAge)
+	if bc.Replicas > 1 {
+		bc.ClusterListen, bc.Peers = c.cfg.Cluster, c.cfg.Peers
+	}
+	return bc
+}
+
+func (c *Core) openDelivery() error {
+	pc := protocol.DefaultCoreConfig()
+	pc.Node, pc.Incarnation, pc.Cluster = c.cfg.Node, c.node.Incarnation(), c.cfg.ClusterName
+	pc.Stores, pc.StoresRequired, pc.Partitions = c.cfg.Nodes(), c.cfg.Required(), c.cfg.Partitions
+	var err error
+	if c.delivery, err = newDelivery(c.node, c.bus, pc, c.log, c.caughtUp); err != nil {
+		return err
+	}
+	c.delivery.onFact = c.onFact
+	for p := range c.cfg.Partitions {
+		c.ingests = append(c.ingests, &ingest{node: c.node, bus: c.bus, delivery: c.delivery, partition: p, log: c.log})
+	}
+	return nil
+}
+
+// openSync prepares the way up for what this node writes itself.
+func (c *Core) openSync() error {
+	lc := edge.DefaultLinkConfig()
+	lc.Node, lc.InProcess, lc.Log = c.cfg.Node, c.bus, c.log
+	lc.OnUp = func(string) { c.sync.Input(context.Background(), protocol.LinkUp{Core: c.cfg.Node}) }
+	lc.OnDown = func(error) { c.sync.Input(context.Background(), protocol.LinkDown{}) }
+	var err error
+	if c.link, err = edge.NewLink(lc); err != nil {
+		return err
+	}
+	mc := protocol.DefaultEdgeConfig()
+	mc.Node, mc.Instance, mc.Cluster, mc.Origin = c.cfg.Node, c.node.Incarnation(), c.cfg.ClusterName, c.node.Origin()
+	mc.UploadOnly, mc.StoresRequired = true, c.cfg.Required()
+	c.sync, err = node.NewSync(c.node, c.link, node.SyncConfig{
+		Machine: mc, Partitions: c.cfg.Partitions, Classify: edge.Classify,
+		Compression: func() protocol.Compression { return protocol.Plain },
+	})
+	return err
+}
+
+// close undoes what Open did, as far as it came.
+func (c *Core) close() error {
+	var errs []error
+	if c.bus != nil {
+		errs = append(errs, c.bus.Close())
+	}
+	if c.node != nil {
+		errs = append(errs, c.node.Close())
+	}
+	if c.listener != nil {
+		errs = append(errs, c.listener.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Addr is where the API listens.
+func (c *Core) Addr() string { return c.listener.Addr().String() }
+
+// NATS is the URL at which edges connect.
+func (c *Core) NATS() string { return c.bus.ClientURL() }
+
+// Run serves the API, ingests and delivers until ctx ends; then it lets
+// requests finish, commits what they wrote, and closes bus and store.
+func (c *Core) Run(ctx context.Context) error {
+	srv := httpapi.NewServer(c.node, httpapi.Options{Log: c.log})
+	parts := []lifecycle.Part{
+		{Name: "api", Run: func(ctx context.Context) error { return node.Serve(ctx, srv, c.listener) }},
+		{Name: "bus", Run: c.bus.Run},
+		{Name: "delivery", Run: c.delivery.Run},
+		{Name: "link", Run: c.runLink},
+		{Name: "sync", Run: c.sync.Run},
+	}
+	for _, g := range c.ingests {
+		parts = append(parts, lifecycle.Part{Name: fmt.Sprintf("ingest %d", g.partition), Run: func(ctx context.Context) error {
+			if err := c.bus.WaitReady(ctx); err != nil {
+				return err
+			}
+			return g.Run(ctx)
+		}})
+	}
+	c.log.Info("core node runs", slog.String("node", c.cfg.Node), slog.String("api", c.Addr()),
+		slog.String("nats", c.NATS()), slog.Int("nodes", c.cfg.Nodes()))
+	return c.node.Around(ctx, parts...)
+}
+
+func (c *Core) runLink(ctx context.Context) error {
+	take := func(_, _ string, data []byte) { c.sync.Receive(ctx, data) }
+	cancel, err := c.link.Subscribe(protocol.ReceiptSubject(c.cfg.Node), take)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return c.link.Run(ctx)
+}
+
+// caughtUp reports whether every stream was read to its end once.
+func (c *Core) caughtUp() bool {
+	for i, s := range c.bus.Streams() {
+		if i >= len(c.ingests) || !(c.ingests[i].caughtUp.Load() || s.Last <= c.ingests[i].applied.Load()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) onFact(f protocol.Fact) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch f := f.(type) {
+	case protocol.NodeAttached:
+		c.attached[f.Node] = true
+		c.log.Info("node attached", slog.String("node", f.Node))
+	case protocol.NodeGone:
+		if f.Reason != "replaced" {
+			delete(c.attached, f.Node)
+		}
+		c.log.Info("node gone", slog.String("node", f.Node), slog.String("reason", f.Reason))
+	case protocol.AttachDenied:
+		c.log.Warn("attach refused", slog.String("node", f.Node), slog.String("code", f.Code.String()))
+	case protocol.CloneSuspected:
+		c.log.Error("two running nodes use one name", slog.String("node", f.Node))
+	case protocol.Equivocation:
+		c.log.Error("a feed has two contents; its origin is fenced, the evidence is kept",
+			slog.String("space", f.Space), slog.String("origin", string(f.Origin)), slog.Uint64("seq", uint64(f.Seq)))
+	}
+}
+
+// report adds the core's part to the node's status.
+func (c *Core) report(st *httpapi.Status) {
+	cs := &httpapi.CoreStatus{Stores: c.cfg.Nodes(), StoresRequired: c.cfg.Required(), Attached: []string{}}
+	c.mu.Lock()
+	for name := range c.attached {
+		cs.Attached = append(cs.Attached, name)
+	}
+	c.mu.Unlock()
+	sort.Strings(cs.Attached)
+	cs.Quorum = true
+	for i, s := range c.bus.Streams() {
+		info := httpapi.StreamInfo{Name: StreamName(i), Last: s.Last, Leader: s.Leader}
+		if i < len(c.ingests) {
+			info.Applied = c.ingests[i].applied.Load()
+		}
+		cs.Quorum = cs.Quorum && s.Leader != ""
+		cs.Streams = append(cs.Streams, info)
+	}
+	st.Core = cs
+	if !cs.Quorum {
+		st.Degraded = append(st.Degraded, httpapi.Degradation{Name: "no_quorum", Since: time.Now().UTC(),
+			Detail: "a stream has no leader; writes are kept and sent when there is one"})
+	}
+}

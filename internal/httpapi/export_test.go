@@ -1,0 +1,22 @@
+package httpapi
+
+// Kind is a row of the table of codes.
+type Kind struct {
+	Status      int
+	Code, Title string
+}
+
+// Kinds gives the table of codes.
+func Kinds() []Kind {
+	out := make([]Kind, len(kinds))
+	for i, k := range kinds {
+		out[i] = Kind{k.status, k.code, k.title}
+	}
+	return out
+}
+
+// Of the JSON walker, for the fuzz target that compares it with encoding/json.
+var (
+	CheckJSON  = checkJSON
+	ReadAppend = readAppend
+)

@@ -1,0 +1,88 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/causeway-sync/causeway/protocol"
+)
+
+// hub wakes those who wait for something to change. A waiter takes the channel
+// for its topic, looks at the state, and waits for the channel to be closed.
+type hub struct {
+	mu     sync.Mutex
+	topics map[topic]chan struct{}
+}
+
+// topic is a session, or a whole space when session is empty.
+type topic struct{ space, session string }
+
+// wait returns a channel that is closed at the next notify of t.
+func (h *hub) wait(t topic) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ch, ok := h.topics[t]
+	if !ok {
+		ch = make(chan struct{})
+		if h.topics == nil {
+			h.topics = make(map[topic]chan struct{})
+		}
+		h.topics[t] = ch
+	}
+	return ch
+}
+
+// notify wakes the waiters of the sessions and of their space.
+func (h *hub) notify(space string, sessions ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.topics) == 0 {
+		return
+	}
+	h.wake(topic{space: space})
+	for _, s := range sessions {
+		h.wake(topic{space, s})
+	}
+}
+
+func (h *hub) wake(t topic) {
+	if ch, ok := h.topics[t]; ok {
+		close(ch)
+		delete(h.topics, t)
+	}
+}
+
+// Progress collects the feeds that moved since it was last read, for one
+// reader, who waits for Changed and then calls Take.
+type Progress struct {
+	mu      sync.Mutex
+	heads   map[protocol.Feed]protocol.Head
+	changed chan struct{}
+}
+
+func newProgress() *Progress {
+	return &Progress{heads: make(map[protocol.Feed]protocol.Head), changed: make(chan struct{}, 1)}
+}
+
+// Changed has a value when a feed has moved. It is never closed.
+func (p *Progress) Changed() <-chan struct{} { return p.changed }
+
+// Take returns the latest head of each feed that moved, and forgets them.
+func (p *Progress) Take() map[protocol.Feed]protocol.Head {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	heads := p.heads
+	p.heads = make(map[protocol.Feed]protocol.Head)
+	return heads
+}
+
+func (p *Progress) note(f protocol.Feed, h protocol.Head) {
+	p.mu.Lock()
+	if p.heads[f].Seq < h.Seq {
+		p.heads[f] = h
+	}
+	p.mu.Unlock()
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,349 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/lifecycle"
+	"github.com/causeway-sync/causeway/internal/store"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// Config is what the shared part of a node needs.
+type Config struct {
+	Name    string // of the node
+	Role    string // "edge" or "core"
+	Cluster string
+	Version string // of the program, for the status
+	Spaces  []string
+	Store   store.Options
+	// CoreTimeout is how long a write at level core waits for the quorum before
+	// it is answered as local and degraded.
+	CoreTimeout time.Duration
+	// Sweep is how often idle sessions are looked for.
+	Sweep time.Duration
+	// SweepGrace is added to a session's expiry before this node writes the
+	// expiry: zero at the node that opened it, more elsewhere.
+	SweepGrace time.Duration
+	Log        *slog.Logger
+	Wall       func() time.Time // the system clock; time.Now when nil
+}
+
+// Node holds the store and the replica. Open it, run it, then close it.
+type Node struct {
+	cfg      Config
+	store    *store.Store
+	replica  *replica.Replica // touched by the committer only
+	hub      hub
+	started  time.Time
+	problems problems
+	repairs  atomic.Uint64             // records repaired since the start
+	damage   chan session.CorruptError // records to repair; taken by repairLoop
+
+	mu     sync.Mutex // guards what follows
+	origin vclock.Origin
+	acked  map[protocol.Feed]vclock.Seq // the core's quorum has it
+	ackers chan struct{}                // closed and replaced when acked moves
+	report func(*httpapi.Status)        // the shell's part of the status
+	watch  []*Progress
+	let    map[protocol.Feed]vclock.Seq // released from the outbox
+	fetch  Fetcher
+}
+
+// Fetcher gets ops of a feed from another replica, for repair.
+type Fetcher func(ctx context.Context, f protocol.Feed, from, to vclock.Seq) (*protocol.Frame, error)
+
+// Open opens the store and settles under which origin the node writes. A
+// store that is new, was copied or restored, or lost acknowledged commits gets
+// a new origin.
+func Open(cfg Config) (*Node, error) {
+	if cfg.Wall == nil {
+		cfg.Wall = time.Now
+	}
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	n := &Node{
+		cfg: cfg, store: s, started: cfg.Wall(),
+		damage: make(chan session.CorruptError, 64),
+		acked:  make(map[protocol.Feed]vclock.Seq), ackers: make(chan struct{}), let: make(map[protocol.Feed]vclock.Seq),
+	}
+	if err := n.settle(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return n, nil
+}
+
+// settle adopts an origin before anything else is written.
+func (n *Node) settle() error {
+	renew, why := n.mustRenew()
+	var origin vclock.Origin
+	err := n.store.Prepare(func(tx session.Tx) error {
+		var err error
+		if origin, err = adopt(tx, n.cfg.Name, n.cfg.Cluster, renew); err != nil {
+			return err
+		}
+		n.replica, err = replica.Open(tx, origin)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("adopt origin: %w", err)
+	}
+	n.origin = origin
+	if renew {
+		if err := n.store.AdoptIdentity(); err != nil {
+			return fmt.Errorf("record identity: %w", err)
+		}
+		n.cfg.Log.Warn("writes continue under a new origin", slog.String("why", why), slog.String("origin", string(origin)))
+	}
+	return nil
+}
+
+func (n *Node) mustRenew() (bool, string) {
+	if loss := n.store.Lost(); loss != nil && !loss.Unconfirmed {
+		n.problems.set("store_lost_commits", fmt.Sprintf(
+			"the store held %d commits at start, %d had been acknowledged; what the core has is fetched again",
+			loss.Found, loss.Committed), n.cfg.Wall())
+		return true, "the store lost acknowledged commits"
+	}
+	switch id := n.store.Identity(); {
+	case id.Moved:
+		n.problems.set("store_moved", "the data directory is a copy or was restored", n.cfg.Wall())
+		return true, "the data directory is a copy or was restored"
+	default:
+		return false, ""
+	}
+}
+
+// Run owns the store's committer and the node's own chores until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	return lifecycle.Run(ctx,
+		lifecycle.Part{Name: "store", Run: n.store.Run},
+		lifecycle.Part{Name: "sweep", Run: n.sweep},
+		lifecycle.Part{Name: "repair", Run: n.repairLoop})
+}
+
+// Around runs the node, and inside it the given parts: they are stopped first,
+// so that what they still write is committed, then the node; then the store is
+// closed.
+func (n *Node) Around(ctx context.Context, parts ...lifecycle.Part) error {
+	inner, stopParts := context.WithCancelCause(ctx)
+	defer stopParts(nil)
+	outer, stopNode := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNode()
+	done := make(chan error, 1) // takes the one result of Run
+	go func() {
+		err := n.Run(outer)
+		stopParts(fmt.Errorf("node stopped: %w", cmp.Or(err, error(context.Canceled))))
+		done <- err
+	}()
+	err := lifecycle.Run(inner, parts...)
+	stopNode()
+	return errors.Join(err, <-done, n.Close())
+}
+
+// Close closes the store. Run must have returned.
+func (n *Node) Close() error { return n.store.Close() }
+
+// Name is the node's name.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// Incarnation names the node's present storage.
+func (n *Node) Incarnation() string { return n.store.Identity().ID }
+
+// Origin is the origin under which the node writes now.
+func (n *Node) Origin() vclock.Origin {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.origin
+}
+
+// Reissue makes ops of our own that collide with the core's again under the
+// present origin; see [replica.Replica.Reissue].
+func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) (protocol.Head, error) {
+	var cut, head protocol.Head
+	var feed protocol.Feed
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
+		var err error
+		if cut, err = n.replica.Reissue(tx, n.now(), f, after); err != nil {
+			return err
+		}
+		feed = protocol.Feed{Space: f.Space, Origin: n.replica.Origin()}
+		head, err = replica.HeadOf(tx, feed)
+		return err
+	})
+	if err != nil {
+		return cut, n.seen(err)
+	}
+	n.moved(feed, head)
+	n.hub.notify(f.Space)
+	return cut, nil
+}
+
+// Watch gives a new reader of which feeds move from now on, by local writes
+// and by ingest.
+func (n *Node) Watch() *Progress {
+	p := newProgress()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.watch = append(n.watch, p)
+	return p
+}
+
+func (n *Node) moved(f protocol.Feed, h protocol.Head) {
+	n.mu.Lock()
+	watch := n.watch
+	n.mu.Unlock()
+	for _, p := range watch {
+		p.note(f, h)
+	}
+}
+
+// released notes how far enough core stores hold a feed.
+func (n *Node) released(r protocol.FeedSeq) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.let[r.Feed] = r.Seq
+}
+
+// Report sets the function that fills in the shell's part of the status.
+func (n *Node) Report(fill func(*httpapi.Status)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.report = fill
+}
+
+// FetchFrom sets where damaged ops are fetched from.
+func (n *Node) FetchFrom(f Fetcher) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fetch = f
+}
+
+func (n *Node) now() replica.Now {
+	return replica.Now{Wall: uint64(max(n.cfg.Wall().UnixMilli(), 0)), Trust: clocksync.Unsynced}
+}
+
+// View reads from a consistent snapshot.
+func (n *Node) View(fn func(session.Reader) error) error { return n.seen(n.store.View(fn)) }
+
+// Update runs fn in the next commit; it may run more than once. Extra says
+// what the commit of fn carries for those who sync: it is called after it.
+func (n *Node) Update(ctx context.Context, fn func(session.Tx) error) error {
+	return n.seen(n.store.Update(ctx, store.Sync, fn))
+}
+
+// Ingest takes frames of other nodes in one transaction, with extra (a stream
+// position, say) stored beside them; extra may be nil. Frames that the replica
+// refuses are reported by index and do not hold up the others.
+func (n *Node) Ingest(ctx context.Context, frames []*protocol.Frame, extra func(session.Tx) error) (
+	[]replica.Ingested, []error, error,
+) {
+	done := make([]replica.Ingested, len(frames))
+	refused := make([]error, len(frames))
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
+		for i, f := range frames {
+			done[i], refused[i] = n.replica.Ingest(tx, n.now(), f)
+			if refused[i] != nil && !isRefusal(refused[i]) {
+				return refused[i]
+			}
+		}
+		if extra == nil {
+			return nil
+		}
+		return extra(tx)
+	})
+	if err != nil {
+		return nil, nil, n.seen(err)
+	}
+	for i, d := range done {
+		if refused[i] == nil && d.Added > 0 {
+			n.moved(frames[i].Feed, d.Head)
+			n.hub.notify(frames[i].Space, d.Sessions...)
+		}
+	}
+	return done, refused, nil
+}
+
+// isRefusal tells the errors of frames that wrote nothing.
+func isRefusal(err error) bool {
+	return errors.Is(err, replica.ErrGap) || errors.Is(err, replica.ErrFork) ||
+		errors.Is(err, replica.ErrForeign) || errors.Is(err, session.ErrMalformed)
+}
+
+// Acked notes that the core's quorum holds the feed through seq.
+func (n *Node) Acked(f protocol.Feed, seq vclock.Seq) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.acked[f] >= seq {
+		return
+	}
+	n.acked[f] = seq
+	close(n.ackers)
+	n.ackers = make(chan struct{})
+}
+
+// awaitCore waits until the core's quorum holds d of the space.
+func (n *Node) awaitCore(ctx context.Context, space string, d vclock.Dot) bool {
+	timer := time.NewTimer(n.cfg.CoreTimeout)
+	defer timer.Stop()
+	for {
+		n.mu.Lock()
+		done, moved := n.acked[protocol.Feed{Space: space, Origin: d.Origin}] >= d.Seq, n.ackers
+		n.mu.Unlock()
+		if done {
+			return true
+		}
+		select {
+		case <-moved:
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// atCore reports whether the core is known to hold d: it was acknowledged, or
+// it came from another node and so from the core.
+func (n *Node) atCore(space string, d vclock.Dot) bool {
+	if protocol.NodeOf(d.Origin) != n.cfg.Name {
+		return true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.acked[protocol.Feed{Space: space, Origin: d.Origin}] >= d.Seq
+}
+
+// RenewOrigin makes the node write under a new origin from now on and returns it.
+func (n *Node) RenewOrigin(ctx context.Context, why string) (vclock.Origin, error) {
+	var origin vclock.Origin
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
+		var err error
+		if origin, err = adopt(tx, n.cfg.Name, n.cfg.Cluster, true); err == nil {
+			n.replica.Renew(origin)
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("renew origin: %w", err)
+	}
+	n.mu.Lock()
+	n.origin = origin
+	n.mu.Unlock()
+	n.problems.set("origin_renewed", why, n.cfg.Wall())
+	n.cfg.Log.Warn("writes continue under a new origin", slog.String("why", why), slog.String("origin", string(origin)))
+	return origin, n.store.AdoptIdentity()
+}

@@ -1,0 +1,114 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/store"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// seen passes err on and, when it is about a damaged record, has the record
+// repaired. A full queue is no harm: the next read of the record asks again.
+func (n *Node) seen(err error) error {
+	if corrupt, ok := errors.AsType[*session.CorruptError](err); ok {
+		n.problems.set("record_damaged", corrupt.Error(), n.cfg.Wall())
+		select {
+		case n.damage <- *corrupt:
+		default:
+		}
+	}
+	for _, c := range classes {
+		if errors.Is(err, c.store) {
+			return fmt.Errorf("%w: %w", c.api, err)
+		}
+	}
+	return err
+}
+
+// classes maps what the store refuses to what the API says.
+var classes = []struct{ store, api error }{
+	{store.ErrReserve, httpapi.ErrDiskReserve},
+	{store.ErrFailed, httpapi.ErrReadOnly},
+	{store.ErrClosed, httpapi.ErrUnavailable},
+	{store.ErrTooBig, session.ErrTooBig},
+}
+
+// repairLoop repairs damaged records one by one.
+func (n *Node) repairLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case d := <-n.damage:
+			if err := n.repair(ctx, d.Key); err != nil && ctx.Err() == nil {
+				n.cfg.Log.Error("record not repaired", slog.String("record", fmt.Sprintf("%q", d.Key)), slog.Any("error", err))
+				continue
+			}
+			n.problems.clear("record_damaged")
+			n.repairs.Add(1)
+			n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", d.Key)))
+		}
+	}
+}
+
+var errNoRepair = errors.New("this kind of record is not repaired in place; " +
+	"move the data directory away and start again: what the core holds is fetched, under a new origin")
+
+// repair mends the record at key: an op is fetched from another replica and
+// checked against the feed's chain, a session is built again from its ops.
+func (n *Node) repair(ctx context.Context, key []byte) error {
+	kind, rest, ok := bytes.Cut(key, []byte("/"))
+	if !ok {
+		return errNoRepair
+	}
+	switch string(kind) {
+	case "o":
+		return n.repairOp(ctx, rest)
+	case "s":
+		parts := bytes.SplitN(rest, []byte{0}, 3)
+		if len(parts) < 3 {
+			return errNoRepair
+		}
+		return n.rebuild(ctx, string(parts[0]), string(parts[1]))
+	default:
+		return errNoRepair
+	}
+}
+
+func (n *Node) rebuild(ctx context.Context, space, id string) error {
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Rebuild(tx, space, id) })
+	if err != nil {
+		return fmt.Errorf("rebuild session %s of %s: %w", id, space, err)
+	}
+	n.hub.notify(space, id)
+	return nil
+}
+
+func (n *Node) repairOp(ctx context.Context, rest []byte) error {
+	parts := bytes.SplitN(rest, []byte{0}, 3)
+	if len(parts) < 3 || len(parts[2]) != 8 {
+		return errNoRepair
+	}
+	f := protocol.Feed{Space: string(parts[0]), Origin: vclock.Origin(parts[1])}
+	seq := vclock.Seq(binary.BigEndian.Uint64(parts[2]))
+	n.mu.Lock()
+	fetch := n.fetch
+	n.mu.Unlock()
+	if fetch == nil {
+		return fmt.Errorf("op %d of %s of %s: no other replica is reachable", seq, f.Origin, f.Space)
+	}
+	frame, err := fetch(ctx, f, seq, seq)
+	if err != nil {
+		return fmt.Errorf("fetch op %d of %s of %s: %w", seq, f.Origin, f.Space, err)
+	}
+	return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return replica.Restore(tx, frame) })
+}

@@ -1,0 +1,386 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/store"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// AllSpaces as a configured space means every space.
+const AllSpaces = "*"
+
+// Carries reports whether the node carries the space.
+func (n *Node) Carries(space string) bool {
+	return space == "default" || slices.Contains(n.cfg.Spaces, AllSpaces) || slices.Contains(n.cfg.Spaces, space)
+}
+
+func (n *Node) carried(space string) error {
+	if n.Carries(space) {
+		return nil
+	}
+	return fmt.Errorf("space %q: %w", space, httpapi.ErrNoSpace)
+}
+
+// Write implements [httpapi.Service].
+func (n *Node) Write(ctx context.Context, cmd session.Command, level httpapi.Durability) (httpapi.Answer, error) {
+	if err := n.carried(cmd.Space); err != nil {
+		return httpapi.Answer{}, err
+	}
+	var (
+		written session.Written
+		head    protocol.Head
+		doc     *session.Document
+		feed    protocol.Feed
+	)
+	err := n.store.Update(ctx, store.Intake, func(tx session.Tx) error {
+		var err error
+		if written, err = n.replica.Write(tx, n.now(), cmd); err != nil {
+			return err
+		}
+		feed = protocol.Feed{Space: cmd.Space, Origin: n.replica.Origin()}
+		if head, err = replica.HeadOf(tx, feed); err != nil {
+			return err
+		}
+		doc, err = answerDocument(tx, cmd, written)
+		return err
+	})
+	if err != nil {
+		return httpapi.Answer{}, n.seen(err)
+	}
+	if !written.Replayed {
+		n.moved(feed, head)
+		n.hub.notify(cmd.Space, cmd.Session)
+	}
+	return n.answer(ctx, cmd, written, doc, level), nil
+}
+
+// answer puts together what the client is told, after waiting for the level
+// that it asked for.
+func (n *Node) answer(ctx context.Context, cmd session.Command, w session.Written, doc *session.Document,
+	level httpapi.Durability,
+) httpapi.Answer {
+	a := httpapi.Answer{Version: w.Version, Durability: httpapi.Local, Replayed: w.Replayed, Document: doc}
+	if level == httpapi.Core && len(w.Ops) > 0 {
+		last := w.Ops[len(w.Ops)-1].Dot
+		if n.atCore(cmd.Space, last) || n.awaitCore(ctx, cmd.Space, last) {
+			a.Durability = httpapi.Core
+		} else {
+			a.Degraded = true
+		}
+	}
+	for i := range w.Ops {
+		if m := session.ChangeOf(&w.Ops[i]).Message; m != nil {
+			m.Durability = string(a.Durability)
+			a.Messages = append(a.Messages, *m)
+		}
+	}
+	return a
+}
+
+// answerDocument renders the session for answers that show it. With a key the
+// answer is kept, so that a retry gets the first answer again, not a later
+// state; at another node a retry gets the present state.
+func answerDocument(tx session.Tx, cmd session.Command, w session.Written) (*session.Document, error) {
+	switch cmd.Do.(type) {
+	case session.Append, session.EditMessage, session.RedactMessage, session.EraseSession, session.ExpireSession:
+		return nil, nil
+	}
+	if w.Replayed {
+		kept, err := tx.Get(answerKey(cmd.Space, cmd.Session, cmd.Key))
+		if err != nil {
+			return nil, err
+		}
+		if kept != nil {
+			var doc session.Document
+			if err := json.Unmarshal(kept, &doc); err != nil {
+				return nil, fmt.Errorf("kept answer of session %s: %w", cmd.Session, err)
+			}
+			return &doc, nil
+		}
+	}
+	doc, err := session.View(tx, cmd.Space, cmd.Session)
+	if err != nil {
+		return nil, fmt.Errorf("view session %s: %w", cmd.Session, err)
+	}
+	if cmd.Key == "" || w.Replayed {
+		return &doc, nil
+	}
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("keep answer of session %s: %w", cmd.Session, err)
+	}
+	return &doc, tx.Put(answerKey(cmd.Space, cmd.Session, cmd.Key), b)
+}
+
+func answerPrefix(space, id string) []byte {
+	return append(append(append(append([]byte("y/"), space...), 0), id...), 0)
+}
+
+func answerKey(space, id, key string) []byte { return append(answerPrefix(space, id), key...) }
+
+// Session implements [httpapi.Service].
+func (n *Node) Session(_ context.Context, space, id string) (doc session.Document, err error) {
+	if err := n.carried(space); err != nil {
+		return doc, err
+	}
+	err = n.View(func(r session.Reader) error {
+		doc, err = session.View(r, space, id)
+		return err
+	})
+	return doc, err
+}
+
+// Sessions implements [httpapi.Service].
+func (n *Node) Sessions(_ context.Context, space string, q httpapi.ListQuery) (
+	docs []session.Document, next string, err error,
+) {
+	if err := n.carried(space); err != nil {
+		return nil, "", err
+	}
+	err = n.View(func(r session.Reader) error {
+		docs, next, err = session.List(r, space, session.ListQuery(q))
+		return err
+	})
+	return docs, next, err
+}
+
+// Messages implements [httpapi.Service].
+func (n *Node) Messages(_ context.Context, space, id string, q httpapi.MessageQuery) (
+	msgs []session.Message, next string, err error,
+) {
+	if err := n.carried(space); err != nil {
+		return nil, "", err
+	}
+	err = n.View(func(r session.Reader) error {
+		msgs, next, err = session.Messages(r, space, id, session.Query(q))
+		return err
+	})
+	for i := range msgs {
+		msgs[i].Durability = n.durability(space, msgs[i].Dot)
+	}
+	return msgs, next, err
+}
+
+func (n *Node) durability(space string, d vclock.Dot) string {
+	if n.atCore(space, d) {
+		return string(httpapi.Core)
+	}
+	return string(httpapi.Local)
+}
+
+// Changes implements [httpapi.Service].
+func (n *Node) Changes(ctx context.Context, space, id string, since vclock.Vector, limit int, wait time.Duration) (
+	[]session.Change, vclock.Vector, error,
+) {
+	if err := n.carried(space); err != nil {
+		return nil, since, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		moved := n.hub.wait(topic{space, id})
+		changes, next, err := n.changes(space, id, since, limit)
+		if err != nil || len(changes) > 0 || wait <= 0 {
+			return changes, next, err
+		}
+		select {
+		case <-moved:
+		case <-timer.C:
+			return changes, next, nil
+		case <-ctx.Done():
+			return changes, next, nil
+		}
+	}
+}
+
+func (n *Node) changes(space, id string, since vclock.Vector, limit int) (
+	changes []session.Change, next vclock.Vector, err error,
+) {
+	next = since
+	err = n.View(func(r session.Reader) error {
+		if id != "" {
+			changes, next, err = session.Changes(r, space, id, since, limit)
+			return err
+		}
+		changes, next, err = spaceChanges(r, space, since, limit)
+		return err
+	})
+	return changes, next, err
+}
+
+// maxChangesBytes bounds the ops of one page of a space's changes.
+const maxChangesBytes = 4 << 20
+
+func spaceChanges(r session.Reader, space string, since vclock.Vector, limit int) (
+	[]session.Change, vclock.Vector, error,
+) {
+	frames, next, _, err := replica.Missing(r, space, since, replica.Budget{Ops: limit, Bytes: maxChangesBytes})
+	if err != nil {
+		return nil, since, err
+	}
+	var changes []session.Change
+	at := since
+	for _, f := range frames {
+		for _, e := range f.Entries {
+			op, err := session.DecodeOp(e.Bytes)
+			if err != nil {
+				return nil, since, fmt.Errorf("op of %s of %s: %w", f.Origin, space, err)
+			}
+			at = at.With(op.Dot)
+			c, err := session.ChangeIn(r, &op)
+			if err != nil {
+				return nil, since, err
+			}
+			c.Version = at.String()
+			changes = append(changes, c)
+		}
+	}
+	return changes, next, nil
+}
+
+// Digest implements [httpapi.Service].
+func (n *Node) Digest(_ context.Context, space, id string) (httpapi.Digest, error) {
+	d := httpapi.Digest{Space: space, Session: id}
+	if err := n.carried(space); err != nil {
+		return d, err
+	}
+	err := n.View(func(r session.Reader) error {
+		var sum [32]byte
+		var err error
+		var at vclock.Vector
+		if id == "" {
+			if sum, d.Sessions, err = session.SpaceDigest(r, space); err == nil {
+				at, err = replica.Vector(r, space)
+			}
+		} else if sum, err = session.StateDigest(r, space, id); err == nil {
+			at, err = session.Vector(r, space, id)
+		}
+		if err != nil {
+			return err
+		}
+		totals, err := replica.Count(r, space)
+		d.Version, d.Digest, d.Waiting = at.String(), hex.EncodeToString(sum[:]), int(totals.Waiting)
+		return err
+	})
+	return d, err
+}
+
+// Spaces implements [httpapi.Service]: the configured spaces and those held.
+func (n *Node) Spaces(context.Context) ([]string, error) {
+	spaces := []string{"default"}
+	err := n.View(func(r session.Reader) error {
+		held, err := replica.Spaces(r)
+		spaces = append(spaces, held...)
+		return err
+	})
+	for _, s := range n.cfg.Spaces {
+		if s != AllSpaces {
+			spaces = append(spaces, s)
+		}
+	}
+	slices.Sort(spaces)
+	return slices.Compact(spaces), err
+}
+
+// Status implements [httpapi.Service].
+func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
+	stats := n.store.Stats()
+	st := httpapi.Status{
+		Node: n.cfg.Name, Role: n.cfg.Role, Cluster: n.cfg.Cluster, Version: n.cfg.Version,
+		Origin: string(n.Origin()), Started: n.started.UTC(), Degraded: n.problems.all(),
+		Clock: httpapi.ClockStatus{Trust: n.now().Trust.String(), Now: n.cfg.Wall().UTC()},
+		Store: httpapi.StoreStatus{Commits: stats.Commits, BytesFree: stats.BytesFree, Repairs: n.repairs.Load(), Problems: []string{}},
+	}
+	spaces, err := n.Spaces(ctx)
+	if err != nil {
+		return st, err
+	}
+	st.Degraded = append(st.Degraded, storeModes(stats, st.Clock.Now)...)
+	st.Spaces = []httpapi.SpaceStatus{}
+	for _, space := range spaces {
+		s, err := n.spaceStatus(space)
+		if err != nil {
+			return st, err
+		}
+		st.Spaces = append(st.Spaces, s)
+	}
+	n.mu.Lock()
+	report := n.report
+	n.mu.Unlock()
+	if report != nil {
+		report(&st)
+	}
+	return st, nil
+}
+
+// storeModes names the degraded modes of the store.
+func storeModes(stats store.Stats, at time.Time) []httpapi.Degradation {
+	var modes []httpapi.Degradation
+	if stats.Failed != nil {
+		modes = append(modes, httpapi.Degradation{Name: "store_failed", Since: at,
+			Detail: fmt.Sprintf("no more writes are taken: %v; restart when the disk is sound", stats.Failed)})
+	}
+	if stats.Reserve != store.ReserveFree {
+		modes = append(modes, httpapi.Degradation{Name: "disk_reserve", Since: at,
+			Detail: fmt.Sprintf("%d bytes are free; new writes are refused until there is more", stats.BytesFree)})
+	}
+	return modes
+}
+
+func (n *Node) spaceStatus(space string) (httpapi.SpaceStatus, error) {
+	s := httpapi.SpaceStatus{Space: space}
+	err := n.View(func(r session.Reader) error {
+		at, err := replica.Vector(r, space)
+		if err != nil {
+			return err
+		}
+		s.Version = at.String()
+		totals, err := replica.Count(r, space)
+		if err != nil {
+			return err
+		}
+		s.Ops, s.Waiting, s.Sessions = totals.Ops, totals.Waiting, totals.Sessions
+		heads, err := replica.Heads(r, space)
+		if err != nil {
+			return err
+		}
+		s.Backlog = n.backlog(heads)
+		return nil
+	})
+	return s, err
+}
+
+// backlog counts the node's own ops that too few core stores are known to hold.
+func (n *Node) backlog(heads []replica.FeedHead) uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var ops uint64
+	for _, h := range heads {
+		if protocol.NodeOf(h.Origin) == n.cfg.Name {
+			ops += uint64(h.Seq - min(h.Seq, n.let[h.Feed]))
+		}
+	}
+	return ops
+}
+
+// Ready implements [httpapi.Service].
+func (n *Node) Ready(context.Context) error {
+	st := n.store.Stats()
+	switch {
+	case st.Failed != nil:
+		return fmt.Errorf("%w: %w", httpapi.ErrReadOnly, st.Failed)
+	case st.Reserve != store.ReserveFree:
+		return fmt.Errorf("%w: %d bytes are free", httpapi.ErrDiskReserve, st.BytesFree)
+	}
+	return nil
+}

@@ -1,0 +1,358 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+)
+
+// Conn is what the edge half needs of a connection to the core.
+type Conn interface {
+	// PublishFrame stores data on the stream behind subject if the last message
+	// on the subject has the number expect, and returns its number there.
+	PublishFrame(ctx context.Context, subject string, data []byte, msgID string, expect uint64) (uint64, bool, error)
+	// SubjectHead returns the last message on a subject, zero if there is none.
+	SubjectHead(ctx context.Context, stream, subject string) (uint64, map[string][]string, []byte, error)
+	// Publish sends data to whoever listens now.
+	Publish(subject string, data []byte) error
+}
+
+// SyncConfig is what [Sync] needs besides the node.
+type SyncConfig struct {
+	Machine protocol.EdgeConfig
+	// Partitions of the cluster; zero until a core node has said it.
+	Partitions int
+	// Classify tells how a publication failed.
+	Classify func(error) protocol.FailureKind
+	// Compression says how frames are packed now.
+	Compression func() protocol.Compression
+	// OnFact sees every fact after the node has acted on it; may be nil.
+	OnFact func(protocol.Fact)
+}
+
+// Sync drives the edge half of the sync machine: it is the only loop that
+// steps it. An edge runs it over its link, a core node over the connection to
+// its own bus.
+type Sync struct {
+	node     *Node
+	conn     Conn
+	cfg      SyncConfig
+	machine  *protocol.Edge
+	inputs   chan protocol.EdgeInput // closed by nobody
+	ingests  chan protocol.Ingest    // closed by nobody; as many as a credit window
+	pending  []protocol.EdgeInput    // answers that the loop made itself
+	started  time.Time
+	kept     map[protocol.Feed]protocol.FeedSeq // outbox cursors to persist
+	tasks    sync.WaitGroup
+	progress *Progress
+	parts    atomic.Int64 // partitions of the cluster; zero: not known yet
+}
+
+const (
+	syncInputs   = 1024             // inputs waiting for the loop
+	sendTimeout  = 15 * time.Second // one publication or question
+	keepEvery    = time.Second      // between commits of outbox cursors
+	maxIngestOps = 1024             // ops taken into one commit
+)
+
+// NewSync makes the driver. Nothing runs before Run.
+func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
+	seed := rand.NewPCG(rand.Uint64(), rand.Uint64())
+	m, err := protocol.NewEdge(cfg.Machine, rand.New(seed))
+	if err != nil {
+		return nil, err
+	}
+	s := &Sync{
+		node: n, progress: n.Watch(), conn: conn, cfg: cfg, machine: m,
+		inputs:  make(chan protocol.EdgeInput, syncInputs),
+		ingests: make(chan protocol.Ingest, protocol.CreditWindow+1),
+		kept:    make(map[protocol.Feed]protocol.FeedSeq),
+		started: time.Now(),
+	}
+	s.parts.Store(int64(cfg.Partitions))
+	return s, nil
+}
+
+// Input hands an input to the loop; it waits while the loop is behind.
+func (s *Sync) Input(ctx context.Context, in protocol.EdgeInput) {
+	select {
+	case s.inputs <- in:
+	case <-ctx.Done():
+	}
+}
+
+// Receive decodes a message off the wire and hands it to the loop. What cannot
+// be decoded is counted and dropped.
+func (s *Sync) Receive(ctx context.Context, data []byte) {
+	m, err := protocol.DecodeMessage(data)
+	if err != nil {
+		s.node.cfg.Log.Warn("message dropped", slog.Int("bytes", len(data)), slog.Any("error", err))
+		return
+	}
+	s.Input(ctx, protocol.Received{Message: m})
+}
+
+// Run steps the machine until ctx ends.
+func (s *Sync) Run(ctx context.Context) error {
+	defer s.tasks.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := s.loadHeads(ctx); err != nil {
+		return err
+	}
+	s.tasks.Go(func() { s.ingestLoop(ctx) })
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	keep := time.NewTicker(keepEvery)
+	defer keep.Stop()
+	for {
+		var in protocol.EdgeInput
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case in = <-s.inputs:
+		case <-timer.C:
+			in = protocol.Wake{}
+		case <-s.progress.Changed():
+			s.noteProgress()
+			in = protocol.Wake{}
+		case <-keep.C:
+			s.keepCursors(ctx)
+			continue
+		}
+		wake, err := s.step(ctx, in)
+		if err != nil {
+			return err
+		}
+		timer.Stop()
+		if wake != 0 {
+			timer.Reset(max(time.Duration(wake)-time.Since(s.started), 0))
+		}
+	}
+}
+
+// step gives the machine an input and everything that answers itself at once.
+func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instant, error) {
+	var wake protocol.Instant
+	s.pending = append(s.pending, in)
+	for len(s.pending) > 0 {
+		in, s.pending = s.pending[0], s.pending[1:]
+		out, err := s.machine.Step(protocol.Instant(time.Since(s.started)), in)
+		if err != nil {
+			if _, wire := in.(protocol.Received); !wire {
+				return 0, fmt.Errorf("sync: input %T: %w", in, err)
+			}
+			s.node.cfg.Log.Warn("message refused", slog.Any("error", err))
+			continue
+		}
+		wake = out.WakeAt
+		if err := s.carryOut(ctx, out); err != nil {
+			return 0, err
+		}
+	}
+	return wake, nil
+}
+
+func (s *Sync) carryOut(ctx context.Context, out protocol.EdgeOutput) error {
+	for _, r := range out.Released {
+		s.kept[r.Feed] = r
+		s.node.released(r)
+	}
+	for _, a := range out.Acked {
+		s.node.Acked(a.Feed, a.Seq)
+	}
+	for _, in := range out.Ingest {
+		select {
+		case s.ingests <- in:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	for _, l := range out.Lookup {
+		if err := s.lookup(l); err != nil {
+			return err
+		}
+	}
+	for _, a := range out.Ask {
+		s.tasks.Go(func() { s.Input(ctx, s.ask(ctx, a)) })
+	}
+	for _, p := range out.Publish {
+		s.tasks.Go(func() { s.Input(ctx, s.publish(ctx, p)) })
+	}
+	for _, m := range out.Send {
+		s.send(m)
+	}
+	for _, f := range out.Facts {
+		s.act(ctx, f)
+	}
+	return nil
+}
+
+// loadHeads tells the machine what the store holds.
+func (s *Sync) loadHeads(ctx context.Context) error {
+	var ins []protocol.EdgeInput
+	err := s.node.View(func(r session.Reader) error {
+		spaces, err := replica.Spaces(r)
+		if err != nil {
+			return err
+		}
+		for _, space := range spaces {
+			heads, err := replica.Heads(r, space)
+			if err != nil {
+				return err
+			}
+			for _, h := range heads {
+				released, err := replica.ReleasedOf(r, h.Feed)
+				if err != nil {
+					return err
+				}
+				ins = append(ins, protocol.Persisted{Feed: h.Feed, Head: h.Head, Released: released})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sync: read heads: %w", err)
+	}
+	for _, in := range ins {
+		p := in.(protocol.Persisted)
+		s.node.released(protocol.FeedSeq{Feed: p.Feed, Seq: p.Released})
+		if _, err := s.step(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sync) noteProgress() {
+	heads := s.progress.Take()
+	feeds := slices.SortedFunc(maps.Keys(heads), compareFeeds)
+	for _, f := range feeds {
+		s.pending = append(s.pending, protocol.Persisted{Feed: f, Head: heads[f]})
+	}
+}
+
+func compareFeeds(a, b protocol.Feed) int {
+	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Origin, b.Origin))
+}
+
+func (s *Sync) lookup(l protocol.LookupChain) error {
+	return s.node.View(func(r session.Reader) error {
+		chain, ok, err := replica.ChainAt(r, l.Feed, l.Seq)
+		if err != nil && !errors.Is(err, session.ErrCorrupt) {
+			return err
+		}
+		s.pending = append(s.pending, protocol.ChainAt{
+			Feed: l.Feed, Head: protocol.Head{Seq: l.Seq, Chain: chain}, OK: ok && err == nil})
+		return nil
+	})
+}
+
+func (s *Sync) ask(ctx context.Context, a protocol.AskSubject) protocol.EdgeInput {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	failed := protocol.PublishFailed{Feed: a.Feed, Attempt: a.Attempt, Kind: protocol.Unknown}
+	if s.parts.Load() == 0 {
+		return failed
+	}
+	parts := int(s.parts.Load())
+	stream := protocol.StreamName(protocol.Partition(a.Space, parts))
+	seq, _, data, err := s.conn.SubjectHead(ctx, stream, protocol.OpSubject(a.Feed, parts))
+	if err != nil {
+		return failed
+	}
+	got := protocol.SubjectHead{Feed: a.Feed, Attempt: a.Attempt, StreamSeq: seq}
+	if seq == 0 {
+		return got
+	}
+	m, err := protocol.DecodeMessage(data)
+	up, ok := m.(protocol.Upload)
+	if err != nil || !ok {
+		s.node.cfg.Log.Warn("last message of a feed is not a frame", slog.String("space", a.Space), slog.Any("error", err))
+		return failed
+	}
+	got.Head = protocol.Head{Seq: up.Frame.To(), Chain: up.Frame.Last}
+	return got
+}
+
+func (s *Sync) publish(ctx context.Context, p protocol.Publish) protocol.EdgeInput {
+	failed := func(k protocol.FailureKind) protocol.EdgeInput {
+		return protocol.PublishFailed{Feed: p.Feed, Attempt: p.Attempt, Kind: k}
+	}
+	if s.parts.Load() == 0 {
+		return failed(protocol.Unknown)
+	}
+	var frame *protocol.Frame
+	err := s.node.View(func(r session.Reader) error {
+		var err error
+		frame, err = replica.FrameAt(r, p.Feed, p.From, replica.Budget{Ops: p.MaxOps, Bytes: p.MaxBytes})
+		return err
+	})
+	if err != nil || frame == nil {
+		s.node.cfg.Log.Error("frame cannot be read", slog.String("space", p.Space),
+			slog.Uint64("from", uint64(p.From)), slog.Any("error", err))
+		return failed(protocol.Unreadable)
+	}
+	data, err := protocol.AppendMessage(nil, protocol.Upload{Frame: *frame, Compression: s.cfg.Compression()})
+	if err != nil {
+		s.node.cfg.Log.Error("frame cannot be encoded", slog.String("space", p.Space), slog.Any("error", err))
+		return failed(protocol.Unreadable)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	subject := protocol.OpSubject(p.Feed, int(s.parts.Load()))
+	seq, _, err := s.conn.PublishFrame(ctx, subject, data, protocol.MsgID(frame, p.Nonce), p.Expect)
+	if err != nil {
+		return failed(s.cfg.Classify(err))
+	}
+	return protocol.Published{Feed: p.Feed, Attempt: p.Attempt, StreamSeq: seq,
+		Head: protocol.Head{Seq: frame.To(), Chain: frame.Last}}
+}
+
+// send gives a message away without a promise; the machine asks again if no
+// answer comes.
+func (s *Sync) send(m protocol.Send) {
+	data, err := protocol.AppendMessage(nil, m.Message)
+	if err != nil {
+		s.node.cfg.Log.Error("message cannot be encoded", slog.String("kind", fmt.Sprintf("%T", m.Message)), slog.Any("error", err))
+		return
+	}
+	if err := s.conn.Publish(m.Subject(s.node.cfg.Name), data); err != nil {
+		s.node.cfg.Log.Debug("message not sent", slog.Any("error", err))
+	}
+}
+
+// keepCursors persists how far the outbox is released, so that a restart knows
+// it without asking. Losing the last second only costs a question.
+func (s *Sync) keepCursors(ctx context.Context) {
+	if len(s.kept) == 0 {
+		return
+	}
+	kept := slices.SortedFunc(maps.Values(s.kept), func(a, b protocol.FeedSeq) int { return compareFeeds(a.Feed, b.Feed) })
+	clear(s.kept)
+	s.tasks.Go(func() {
+		err := s.node.Update(ctx, func(tx session.Tx) error {
+			for _, k := range kept {
+				if err := replica.KeepReleased(tx, k.Feed, k.Seq); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			s.node.cfg.Log.Warn("outbox cursors not kept", slog.Any("error", err))
+		}
+	})
+}
