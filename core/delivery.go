@@ -64,10 +64,14 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 			c()
 		}
 	}
-	take := func(subject, _ string, data []byte) {
+	take := func(subject, reply string, data []byte) {
 		m, err := protocol.DecodeMessage(data)
 		if err != nil {
 			d.log.Warn("message dropped", slog.String("subject", subject), slog.Any("error", err))
+			return
+		}
+		if ask, ok := m.(protocol.OpAsk); ok {
+			d.answerOp(reply, ask)
 			return
 		}
 		_, from, err := protocol.ParseCreditSubject(subject)
@@ -88,6 +92,17 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 		cancels = append(cancels, c)
 	}
 	return stop, nil
+}
+
+// answerOp hands out one op to a node whose record of it is damaged.
+func (d *delivery) answerOp(reply string, ask protocol.OpAsk) {
+	data, err := d.node.EncodeOp(ask)
+	if err == nil && data != nil && reply != "" {
+		err = d.bus.Publish(reply, data)
+	}
+	if err != nil {
+		d.log.Warn("op not handed out", slog.String("space", ask.Space), slog.Any("error", err))
+	}
 }
 
 // Run steps the machine until ctx ends.
@@ -115,7 +130,8 @@ func (d *delivery) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case in := <-d.inputs:
-			d.pending = append(d.pending, in)
+			// What it was made of has moved the heads before.
+			d.pending = append(d.pending, advanced(d.progress.Take()), in)
 		case <-timer.C:
 			d.pending = append(d.pending, protocol.Wake{})
 		case <-d.progress.Changed():
@@ -149,6 +165,9 @@ func (d *delivery) drain() (wake protocol.Instant, err error) {
 			}
 		}
 		out, err := d.machine.Step(protocol.Instant(time.Since(d.started)), in)
+		if _, seen := in.(protocol.FrameSeen); seen && errors.Is(err, protocol.ErrDisorder) {
+			continue // the feed has grown since the frame was looked at; the next frame shows what is missing still
+		}
 		if err != nil {
 			if _, wire := in.(protocol.Received); !wire {
 				return 0, fmt.Errorf("delivery: input %T: %w", in, err)

@@ -175,4 +175,3 @@ func keepEvidence(tx session.Tx, f *protocol.Frame) error {
 	}
 	return replica.KeepEvidence(tx, f.Feed, f.From, data)
 }
-

@@ -111,6 +111,7 @@ func (c *Core) openSync() error {
 	if c.link, err = edge.NewLink(lc); err != nil {
 		return err
 	}
+	c.node.AskThrough(c.link.Request)
 	mc := protocol.DefaultEdgeConfig()
 	mc.Node, mc.Instance, mc.Cluster, mc.Origin = c.cfg.Node, c.node.Incarnation(), c.cfg.ClusterName, c.node.Origin()
 	mc.UploadOnly, mc.StoresRequired = true, c.cfg.Required()
@@ -178,8 +179,13 @@ func (c *Core) runLink(ctx context.Context) error {
 
 // caughtUp reports whether every stream was read to its end once.
 func (c *Core) caughtUp() bool {
-	for i, s := range c.bus.Streams() {
-		if i >= len(c.ingests) || !(c.ingests[i].caughtUp.Load() || s.Last <= c.ingests[i].applied.Load()) {
+	last := make(map[int]uint64, len(c.ingests))
+	for _, s := range c.bus.Streams() {
+		last[s.Partition] = s.Last
+	}
+	for i, g := range c.ingests {
+		end, known := last[i]
+		if !g.caughtUp.Load() && (!known || end > g.applied.Load()) {
 			return false
 		}
 	}
@@ -217,12 +223,10 @@ func (c *Core) report(st *httpapi.Status) {
 	}
 	c.mu.Unlock()
 	sort.Strings(cs.Attached)
-	cs.Quorum = true
-	for i, s := range c.bus.Streams() {
-		info := httpapi.StreamInfo{Name: StreamName(i), Last: s.Last, Leader: s.Leader}
-		if i < len(c.ingests) {
-			info.Applied = c.ingests[i].applied.Load()
-		}
+	streams := c.bus.Streams()
+	cs.Quorum = len(streams) == len(c.ingests)
+	for _, s := range streams {
+		info := httpapi.StreamInfo{Name: s.Stream, Last: s.Last, Leader: s.Leader, Applied: c.ingests[s.Partition].applied.Load()}
 		cs.Quorum = cs.Quorum && s.Leader != ""
 		cs.Streams = append(cs.Streams, info)
 	}

@@ -72,6 +72,7 @@ func (e *Edge) openLink() error {
 	if e.link, err = NewLink(lc); err != nil {
 		return err
 	}
+	e.node.AskThrough(e.link.Request)
 	instance, err := newInstance()
 	if err != nil {
 		return err
@@ -180,7 +181,9 @@ func (e *Edge) onFact(f protocol.Fact) {
 		e.setState(httpapi.LinkStatus{State: "attached", Core: f.Core})
 	case protocol.AttachmentLost:
 		e.log.Warn("attachment lost", slog.String("core", f.Core), slog.String("reason", f.Reason))
-		e.setState(httpapi.LinkStatus{State: "connecting", Core: f.Core})
+		if e.link.Up() {
+			e.setState(httpapi.LinkStatus{State: "connecting", Core: f.Core})
+		}
 	case protocol.AttachFailed:
 		e.log.Warn("attach failed", slog.String("core", f.Core), slog.String("code", f.Code.String()), slog.String("detail", f.Detail))
 		if f.Code != 0 {

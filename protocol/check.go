@@ -34,6 +34,8 @@ func check(m Message) error {
 		return need(m.Attachment != 0, "attachment")
 	case Want:
 		return first(checkFeed(m.Feed), checkSeq(m.From, 1))
+	case OpAsk:
+		return first(checkFeed(m.Feed), checkSeq(m.Seq, 1))
 	case HeadsAsk:
 		return checkHeadsAsk(m)
 	case ChainsAsk:

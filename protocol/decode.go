@@ -69,6 +69,9 @@ func decode(f field) (Message, error) {
 		return Heartbeat{a, n}, err
 	case numWant:
 		return decodeWant(b)
+	case numOpAsk:
+		w, err := decodeWant(b) // the same fields
+		return OpAsk{Feed: w.Feed, Seq: w.From}, err
 	case numHeadsAsk:
 		return decodeHeadsAsk(b)
 	case numChainsAsk:

@@ -55,7 +55,8 @@ func (d *downlink) deadlines(w *earliest, e *Edge) {
 
 func (d *downlink) mustHold() {
 	if d.credited > d.received || d.received > d.credited+CreditWindow {
-		panic(fmt.Sprintf("protocol: want credited <= received <= credited+%d, have %d, %d", CreditWindow, d.credited, d.received))
+		panic(fmt.Sprintf("protocol: want credited <= received <= credited+%d, have %d, %d",
+			CreditWindow, d.credited, d.received))
 	}
 }
 
@@ -121,15 +122,13 @@ func (e *Edge) carry(at Instant, in Carry, out *EdgeOutput) error {
 	return nil
 }
 
-// rejoin gives an attachment up whose terms have changed.
+// rejoin gives an attachment up whose terms have changed, for a new one at once.
 func (e *Edge) rejoin(at Instant, out *EdgeOutput) {
 	if e.down.state == joined {
 		out.send(ToCore, e.down.peer, Detach{Attachment: e.down.attachment})
 	}
-	if e.down.state != apart {
-		e.down.reset(e.down.failures)
-		e.down.retry = at
-	}
+	e.down.reset(e.down.failures)
+	e.down.retry = at
 }
 
 // pumpDown does what is due on the way down.

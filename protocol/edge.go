@@ -306,7 +306,7 @@ func (e *Edge) apply(at Instant, in EdgeInput, out *EdgeOutput) error {
 	case Persisted:
 		return e.persisted(at, in)
 	case Replaced:
-		return e.replaced(at, in)
+		return e.replaced(at, in, out)
 	case Published:
 		return e.published(at, in, out)
 	case PublishFailed:

@@ -27,6 +27,7 @@ const (
 	numSnapshotBegin protowire.Number = 17
 	numSnapshotPiece protowire.Number = 18
 	numSnapshotEnd   protowire.Number = 19
+	numOpAsk         protowire.Number = 20
 )
 
 // AppendMessage appends the envelope with m to b. It returns an error that
@@ -73,6 +74,8 @@ func encode(m Message) (protowire.Number, []byte, error) {
 		return numHeartbeat, putUint(putFixed64(nil, 1, m.Attachment), 2, m.N), nil
 	case Want:
 		return numWant, putUint(putFeed(nil, 1, m.Feed), 2, uint64(m.From)), nil
+	case OpAsk:
+		return numOpAsk, putUint(putFeed(nil, 1, m.Feed), 2, uint64(m.Seq)), nil
 	case HeadsAsk:
 		b := putString(nil, 1, m.Node)
 		for _, f := range m.Feeds {

@@ -8,7 +8,7 @@ import (
 
 // Message is the closed set of what nodes say to each other: [Upload],
 // [Receipts], [Attach], [Attached], [Refused], [Deliver], [Credit],
-// [Heartbeat], [Want], [HeadsAsk], [ChainsAsk], [Chains], [Detach],
+// [Heartbeat], [Want], [HeadsAsk], [OpAsk], [ChainsAsk], [Chains], [Detach],
 // [DigestAsk], [Digest], [SnapshotBegin], [SnapshotPiece] and [SnapshotEnd].
 type Message interface{ isMessage() }
 
@@ -118,6 +118,14 @@ type HeadsAsk struct {
 	Feeds []Feed // 1 to MaxFeedsPerAsk
 }
 
+// OpAsk asks for one op, because the asker's record of it is damaged. Whoever
+// holds it sound answers the request with an [Upload] of that op alone;
+// nobody else answers. It passes by both machines.
+type OpAsk struct {
+	Feed
+	Seq vclock.Seq // at least 1
+}
+
 // ChainsAsk asks for the chain of a feed at numbers, to find where two
 // histories part.
 type ChainsAsk struct {
@@ -213,6 +221,7 @@ func (Credit) isMessage()        {}
 func (Heartbeat) isMessage()     {}
 func (Want) isMessage()          {}
 func (HeadsAsk) isMessage()      {}
+func (OpAsk) isMessage()         {}
 func (ChainsAsk) isMessage()     {}
 func (Chains) isMessage()        {}
 func (Detach) isMessage()        {}

@@ -9,6 +9,10 @@ import (
 	"github.com/causeway-sync/causeway/vclock"
 )
 
+// lateAck is how long a publish may go on unanswered after a receipt showed
+// that it arrived.
+const lateAck = time.Second
+
 // claimKind is what follows when a claim turns out to be true.
 type claimKind uint8
 
@@ -24,6 +28,7 @@ type claim struct {
 	kind        claimKind
 	store       string
 	incarnation string
+	attempt     uint64 // of the question, for acked
 }
 
 // storeCount is how far one store has receipted a feed.
@@ -144,9 +149,7 @@ func (e *Edge) settle(at Instant, f *upFeed, c claim, ours Chain, out *EdgeOutpu
 			e.count(at, f, c, out)
 		}
 	case acked:
-		if f.own {
-			out.Acked = append(out.Acked, FeedSeq{f.Feed, c.Seq})
-		}
+		e.confirmed(f, c, out)
 	case compared:
 		e.narrow(at, f, c.Seq, true, out)
 	}
@@ -161,6 +164,10 @@ func (e *Edge) count(at Instant, f *upFeed, c claim, out *EdgeOutput) {
 		f.counts = slices.Insert(f.counts, i, storeCount{store: c.store})
 	}
 	n := &f.counts[i]
+	if f.phase == publishing && c.Seq >= f.flight {
+		// The frame arrived; if its acknowledgement got lost, do not wait long.
+		f.deadline = min(f.deadline, at.Later(lateAck))
+	}
 	switch {
 	case c.Seq > n.seq:
 		n.seq, f.moved, f.stall = c.Seq, at, 0
@@ -245,6 +252,9 @@ func (e *Edge) fork(at Instant, f *upFeed, n vclock.Seq, out *EdgeOutput) {
 	}
 	f.halted, f.search = true, &forkSearch{after: after, at: n}
 	f.claims = nil
+	if f.phase == asking {
+		f.phase = idle
+	}
 	e.chainAsk = at
 	out.fact(Forked{Feed: f.Feed, Own: f.own, After: after, At: n})
 	e.list(f)

@@ -236,3 +236,11 @@ func describe(m Message) string {
 	}
 	return kindOf(m)
 }
+
+// factText shows a fact on a line.
+func factText(f Fact) string {
+	if e, ok := f.(Equivocation); ok {
+		return fmt.Sprintf("Equivocation{%v Seq:%d}", e.Feed, e.Seq)
+	}
+	return strings.ReplaceAll(strings.TrimPrefix(fmt.Sprintf("%T%+v", f, f), "protocol."), "Space:s1 Origin:", "")
+}

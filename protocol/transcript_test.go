@@ -101,8 +101,6 @@ func (w *world) command(t *testing.T, f []string) {
 		w.log = log
 	case "lose", "dup", "delay": // lose deliver to edge-1 2 times
 		w.faults = append(w.faults, &fault{what: f[0], kind: arg(1), to: arg(3), count: number(t, arg(4))})
-	case "restart":
-		w.start(n)
 	case "wipe":
 		w.wipe(n)
 	case "rollback": // rollback edge-1 s1 2: an older copy of the directory
@@ -118,7 +116,9 @@ func (w *world) command(t *testing.T, f []string) {
 		n.origin = vclock.Origin(arg(2))
 		w.stepEdge(n, NewOrigin{Origin: n.origin})
 	case "truncate-stream":
-		w.stream = w.stream[:number(t, arg(1))]
+		w.stream, w.ids = w.stream[:number(t, arg(1))], map[string]uint64{}
+	case "heartbeats": // log them from here on
+		w.beats = true
 	case "inject-credit": // inject-credit core-1 edge-2 64
 		for _, a := range n.core.ring {
 			if a.node == arg(2) {
@@ -152,11 +152,12 @@ func (w *world) inject(t *testing.T, n *node, f []string) {
 	case "heartbeat":
 		m = Heartbeat{Attachment: uint64(number(t, f[1])), N: uint64(number(t, f[2]))}
 	case "attached":
-		m = Attached{Request: 5, Attachment: 6, Store: "core-1", Incarnation: "x", Stores: 1, StoresRequired: 1, Partitions: 1}
+		m = Attached{Request: 5, Attachment: 6, Store: "core-1", Incarnation: "x",
+			Stores: 1, StoresRequired: 1, Partitions: 1}
 	case "want":
 		m = Want{Feed{f[1], vclock.Origin(f[2])}, vclock.Seq(number(t, f[3]))}
 	case "attach-elsewhere":
-		m = Attach{Request: 7, Node: f[1], Instance: f[2], Cluster: f[3], Origin: vclock.Origin(f[1] + "~a")}
+		m = Attach{Request: 7, Node: f[1], Instance: f[2], Cluster: f[3], Origin: vclock.Origin(f[1] + "~" + f[2])}
 		w.stepCore(n, AttachAsked{Attach: m.(Attach), Ready: true})
 		return
 	case "fence":

@@ -30,7 +30,8 @@ type upFeed struct {
 	next     vclock.Seq // first op that goes up next
 	goal     vclock.Seq // feeds of others: the last op to send
 	forced   vclock.Seq // up to here ops go up although the stream had them
-	nonce    uint64     // in the message ids; changes when ops are forced
+	renewed  vclock.Seq // up to here message ids carry the nonce, lest an earlier try swallow them
+	nonce    uint64
 
 	phase    phase
 	attempt  uint64
@@ -170,6 +171,9 @@ func (e *Edge) persisted(at Instant, in Persisted) error {
 	f := e.feed(in.Feed)
 	if old != nil && old.head.Seq > 0 {
 		f.mark(f.head)
+		if f.own && f.Origin != e.cfg.Origin {
+			f.expected = false // it grew from below: the stream has it
+		}
 	} else if f.own {
 		f.released, f.moved = in.Released, at
 		f.next = in.Released + 1
@@ -181,7 +185,7 @@ func (e *Edge) persisted(at Instant, in Persisted) error {
 	return nil
 }
 
-func (e *Edge) replaced(at Instant, in Replaced) error {
+func (e *Edge) replaced(at Instant, in Replaced, out *EdgeOutput) error {
 	f := e.feeds[in.Feed]
 	if f == nil || in.Seq > f.head.Seq {
 		return fmt.Errorf("replaced %s %s up to %d: %w", in.Space, in.Origin, in.Seq, ErrDisorder)
@@ -189,11 +193,12 @@ func (e *Edge) replaced(at Instant, in Replaced) error {
 	f.forget()
 	f.head = in.Head
 	f.released, f.next = min(f.released, in.Seq), min(f.next, in.Seq+1)
-	f.goal, f.forced, f.agreed = min(f.goal, in.Seq), 0, 0
+	f.goal, f.forced, f.renewed, f.agreed = min(f.goal, in.Seq), 0, 0, 0
 	f.marks, f.claims, f.counts = nil, nil, nil
 	f.halted, f.search, f.moved = false, nil, at
 	e.touched = f
 	e.list(f)
+	e.rejoin(at, out) // the core left the feed out, or counts on what is gone
 	return nil
 }
 
@@ -235,8 +240,10 @@ func (e *Edge) begin(at Instant, f *upFeed, out *EdgeOutput) {
 		return
 	}
 	f.phase, f.flight = publishing, f.next
-	p := Publish{Feed: f.Feed, Attempt: f.attempt, From: f.next, MaxOps: MaxFrameOps, MaxBytes: FrameBytesBudget, Expect: f.expect}
-	if f.next <= f.forced {
+	p := Publish{Feed: f.Feed, Attempt: f.attempt, From: f.next, Expect: f.expect,
+		// The store may hold more already than we were told.
+		MaxOps: int(min(MaxFrameOps, f.head.Seq-f.next+1)), MaxBytes: FrameBytesBudget}
+	if f.next <= f.renewed {
 		p.Nonce = f.nonce
 	}
 	out.Publish = append(out.Publish, p)
@@ -257,7 +264,7 @@ func (e *Edge) published(at Instant, in Published, out *EdgeOutput) error {
 	if f.next == f.flight { // otherwise something wants earlier ops again
 		f.next = in.Head.Seq + 1
 	}
-	if f.own {
+	if f.own && !f.halted {
 		out.Acked = append(out.Acked, FeedSeq{f.Feed, in.Head.Seq})
 		if e.nextAsk <= at {
 			e.nextAsk = at.Later(e.cfg.AskEvery)
@@ -306,19 +313,33 @@ func (e *Edge) subjectHead(at Instant, in SubjectHead, out *EdgeOutput) {
 		return
 	}
 	e.touched = f
-	f.phase, f.expect, f.expected = idle, in.StreamSeq, true
+	f.expect = in.StreamSeq
 	switch to := in.Head.Seq; {
+	case to == 0:
+		f.phase, f.expected = idle, true
 	case to > f.head.Seq:
+		f.phase, f.expected = idle, true
 		if !e.regressed(f, to, out) && f.next > f.forced {
 			f.next = f.head.Seq + 1
 		}
-	case to > 0:
-		if f.next > f.forced {
-			f.next = max(f.next, to+1)
-		}
-		e.claim(at, f, claim{Head: in.Head, kind: acked}, out)
+	default: // nothing is published before our chain there was compared
+		e.claim(at, f, claim{Head: in.Head, kind: acked, attempt: f.attempt}, out)
 	}
 	e.list(f)
+}
+
+// confirmed goes on from where the stream is, after its chain proved ours.
+func (e *Edge) confirmed(f *upFeed, c claim, out *EdgeOutput) {
+	if f.own {
+		out.Acked = append(out.Acked, FeedSeq{f.Feed, c.Seq})
+	}
+	if f.phase != asking || f.attempt != c.attempt {
+		return
+	}
+	f.phase, f.expected = idle, true
+	if f.next > f.forced {
+		f.next = max(f.next, c.Seq+1)
+	}
 }
 
 // wanted heeds a Want: the feed goes up again from a number, under a new nonce.
@@ -351,7 +372,7 @@ func (e *Edge) wanted(at Instant, m Want, out *EdgeOutput) error {
 func (e *Edge) resend(at Instant, f *upFeed, from vclock.Seq, why string, out *EdgeOutput) {
 	out.fact(Resending{Feed: f.Feed, From: from, Why: why})
 	f.next = min(f.next, from)
-	f.goal, f.forced = f.head.Seq, f.head.Seq
+	f.goal, f.forced, f.renewed = f.head.Seq, f.head.Seq, f.head.Seq
 	f.nonce = e.rng.Uint64() | 1
 	if !f.own {
 		f.expected = false
@@ -373,6 +394,7 @@ func (e *Edge) lacking(at Instant, f *upFeed, theirs vclock.Seq, out *EdgeOutput
 		f.next = theirs + 1
 	}
 	f.expected, f.forced, f.goal = false, 0, f.head.Seq
+	f.renewed, f.nonce = f.head.Seq, e.rng.Uint64()|1
 	if !f.own {
 		f.hold = at.Later(e.spread())
 	}

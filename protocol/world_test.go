@@ -27,6 +27,7 @@ type world struct {
 	faults   []*fault
 	lossy    float64 // chance of each fault, for random runs
 	log      *strings.Builder
+	beats    bool // log heartbeats
 	stores   int
 	required int
 	problems []string
@@ -237,7 +238,7 @@ func (w *world) stepEdge(n *node, in EdgeInput) {
 		w.send(n, s)
 	}
 	for _, f := range out.Facts {
-		w.say("%s: %T%s", n.name, f, strings.TrimPrefix(fmt.Sprintf("%+v", f), "protocol."))
+		w.say("%s: %s", n.name, factText(f))
 	}
 	w.wake(n, 0, out.WakeAt, func() { w.stepEdge(n, Wake{}) })
 }
@@ -415,7 +416,7 @@ func (w *world) stepCore(n *node, in CoreInput) Verdict {
 		w.stepCore(n, found)
 	}
 	for _, f := range out.Facts {
-		w.say("%s: %T%+v", n.name, f, f)
+		w.say("%s: %s", n.name, factText(f))
 	}
 	w.wake(n, 1, out.WakeAt, func() { w.stepCore(n, Wake{}) })
 	return out.Verdict
@@ -506,7 +507,9 @@ func (w *world) arrive(from, to string, place Place, m Message) {
 	if n == nil || !n.link && from != to || !w.nodes[from].link && from != to {
 		return
 	}
-	w.say("%s > %s: %s", from, to, describe(m))
+	if _, beat := m.(Heartbeat); !beat || w.beats {
+		w.say("%s > %s: %s", from, to, describe(m))
+	}
 	in := Received{From: from, Message: m}
 	if place == ToNode || place == ToReceiving {
 		w.stepEdge(n, in)

@@ -116,9 +116,7 @@ func (a *applier) age() {
 		m.expiry.seen = m.expiry.seen.Merge(op.Deps)
 		return
 	}
-	if op.Stamp.Compare(m.updated) > 0 {
-		m.updated = op.Stamp
-	}
+	m.updated = later(m.updated, op.Stamp)
 	if m.expiry != nil {
 		m.expiry.live = m.expiry.live.With(op.Dot)
 	}

@@ -192,7 +192,7 @@ func (w *author) open(do *OpenSession) ([]Body, error) {
 		if err != nil {
 			return nil, fmt.Errorf("context: %w", err)
 		}
-		if x.Context, err = patchLeaves(map[string]any{}, object, &leaves{}); err != nil {
+		if x.Context, err = objectLeaves(object); err != nil {
 			return nil, err
 		}
 	}
@@ -258,7 +258,7 @@ func (w *author) ops(env Env, bodies []Body) ([]Op, error) {
 			put.Parent = ops[i-1].Dot.String()
 			body = put
 		}
-		stamp, err := later(env, last)
+		stamp, err := stampAfter(env, last)
 		if err != nil {
 			return nil, err
 		}
@@ -277,8 +277,8 @@ func (w *author) ops(env Env, bodies []Body) ([]Op, error) {
 	return ops, nil
 }
 
-// later takes a stamp from env and insists on what env promises.
-func later(env Env, after clocksync.Stamp) (clocksync.Stamp, error) {
+// stampAfter takes a stamp from env and insists on what env promises.
+func stampAfter(env Env, after clocksync.Stamp) (clocksync.Stamp, error) {
 	stamp, err := env.Stamp(after)
 	if err != nil {
 		return stamp, fmt.Errorf("take a stamp: %w", err)

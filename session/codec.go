@@ -43,7 +43,8 @@ const (
 
 // Append appends the encoded op to b and returns the longer slice. Equal ops
 // give equal bytes. It returns ErrInvalid for an op that [DecodeOp] would
-// refuse, but does not look into the JSON of messages, which [Author] checks; and a LimitError with ErrTooBig above MaxOpBytes.
+// refuse, but does not look into the JSON of messages, which [Author] checks;
+// and a LimitError with ErrTooBig above MaxOpBytes.
 func (op *Op) Append(b []byte) ([]byte, error) {
 	if err := op.validate(); err != nil {
 		return b, fmt.Errorf("%w: %w", ErrInvalid, err)

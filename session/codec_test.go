@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,8 +23,6 @@ import (
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/vclock"
 )
-
-var update = flag.Bool("update", os.Getenv("UPDATE") == "1", "rewrite golden files")
 
 // sampleOps has one op of each kind with every field set.
 func sampleOps() []Op {
@@ -98,7 +95,7 @@ func TestGoldenBytes(t *testing.T) {
 		fmt.Fprintf(&out, "%T\n%s\n", op.Body, hex.EncodeToString(encode(t, &op)))
 	}
 	path := filepath.Join("testdata", "ops.golden")
-	if *update {
+	if os.Getenv("UPDATE") == "1" {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -244,16 +241,18 @@ func TestDecodeRefuses(t *testing.T) {
 		"keyed id":         alter(func(op *Op) { op.Body = Put{Role: "user", ID: "k~abc"} }),
 		"content not JSON": alter(func(op *Op) { op.Body = Put{Role: "user", Content: []byte("hi")} }),
 		"content too deep": alter(func(op *Op) { op.Body = Put{Role: "user", Content: []byte(deep)} }),
-		"content too big":  alter(func(op *Op) { op.Body = Put{Role: "user", Content: []byte(`"` + strings.Repeat("x", MaxMessageBytes) + `"`)} }),
-		"edit nothing":     alter(func(op *Op) { op.Body = Edit{Message: "m"} }),
-		"state":            alter(func(op *Op) { op.Body = Transition{To: 4} }),
-		"order":            alter(func(op *Op) { op.Body = Open{Order: 2} }),
-		"root leaf":        alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "", Value: []byte("1")}}} }),
-		"bad pointer":      alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a~2", Value: []byte("1")}}} }),
-		"leaf twice":       alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a", Deleted: true}, {Path: "/a", Deleted: true}}} }),
-		"leaf without":     alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a"}}} }),
-		"leaf is object":   alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a", Value: []byte(`{"b":1}`)}}} }),
-		"adjust kind":      alter(func(op *Op) { op.Body = Adjust{Changes: []Adjustment{{Kind: 3, Path: "/a"}}} }),
+		"content too big": alter(func(op *Op) {
+			op.Body = Put{Role: "user", Content: []byte(`"` + strings.Repeat("x", MaxMessageBytes) + `"`)}
+		}),
+		"edit nothing":   alter(func(op *Op) { op.Body = Edit{Message: "m"} }),
+		"state":          alter(func(op *Op) { op.Body = Transition{To: 4} }),
+		"order":          alter(func(op *Op) { op.Body = Open{Order: 2} }),
+		"root leaf":      alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "", Value: []byte("1")}}} }),
+		"bad pointer":    alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a~2", Value: []byte("1")}}} }),
+		"leaf twice":     alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a", Deleted: true}, {Path: "/a", Deleted: true}}} }),
+		"leaf without":   alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a"}}} }),
+		"leaf is object": alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a", Value: []byte(`{"b":1}`)}}} }),
+		"adjust kind":    alter(func(op *Op) { op.Body = Adjust{Changes: []Adjustment{{Kind: 3, Path: "/a"}}} }),
 	}
 	for name, b := range cases {
 		if op, err := DecodeOp(b); !errors.Is(err, ErrMalformed) || op.Body != nil {
@@ -370,11 +369,14 @@ func BenchmarkDecodeOp(b *testing.B) {
 }
 
 func BenchmarkAuthorMessage(b *testing.B) {
-	r := newReplica(b, "edge-1")
-	r.do("s", OpenSession{})
+	var r *replica
 	draft := say(strings.Repeat("word ", 85))
 	b.ReportAllocs()
-	for b.Loop() {
+	for n := 0; b.Loop(); n++ {
+		if n%512 == 0 {
+			r = newReplica(b, "edge-1")
+			r.do("s", OpenSession{})
+		}
 		r.do("s", Append{Messages: []Draft{draft}})
 	}
 }

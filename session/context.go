@@ -21,8 +21,10 @@ type leaves struct {
 func leavesAt(r Reader, space, session string, m *meta) (leaves, error) {
 	var l leaves
 	var err error
-	if l.registers, err = scanNamed(r, space, session, recRegister, conflict.DecodeRegister); err != nil {
-		return leaves{}, err
+	if m.registers {
+		if l.registers, err = scanNamed(r, space, session, recRegister, conflict.DecodeRegister); err != nil {
+			return leaves{}, err
+		}
 	}
 	if m.counters {
 		if l.counters, err = scanNamed(r, space, session, recCounter, conflict.DecodeCounter); err != nil {
@@ -89,6 +91,7 @@ func (a *applier) store(kind byte, path string, v binaryAppender) error {
 func (a *applier) set(written []Leaf) error {
 	space, session, deps := a.op.Space, a.op.Session, a.op.Deps
 	for i := range written {
+		a.m.registers = true
 		l := &written[i]
 		reg, _, err := readNamed(a.tx, namedKey(space, session, recRegister, l.Path), conflict.DecodeRegister)
 		if err != nil {

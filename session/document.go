@@ -26,7 +26,7 @@ func viewOf(r Reader, space, session string, m *meta) (Document, error) {
 		return Document{}, err
 	}
 	shown, conflicts := l.render()
-	about, err := messageConflicts(r, space, session)
+	about, err := messageConflicts(r, space, session, m)
 	if err != nil {
 		return Document{}, err
 	}

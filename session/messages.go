@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/conflict"
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // Query selects a page of a session's messages. With none of After, Before and
@@ -186,57 +187,73 @@ func putVariant(op *Op) Variant {
 		ToolCalls  json.RawMessage `json:"tool_calls,omitempty"`
 		ToolCallID string          `json:"tool_call_id,omitempty"`
 		Metadata   json.RawMessage `json:"metadata,omitempty"`
-	}{put.Role, json.RawMessage(put.Content), put.Name, json.RawMessage(put.ToolCalls), put.ToolCallID, json.RawMessage(put.Metadata)})
+	}{
+		put.Role, json.RawMessage(put.Content), put.Name,
+		json.RawMessage(put.ToolCalls), put.ToolCallID, json.RawMessage(put.Metadata),
+	})
 	return Variant{Value: value, At: op.Stamp.Time(), Actor: op.Actor, Origin: string(op.Dot.Origin)}
 }
 
 // messageConflicts lists, by message id, edits that lost against others, then
 // puts of one message that differ. What is redacted has no conflicts.
-func messageConflicts(r Reader, space, session string) ([]Conflict, error) {
+func messageConflicts(r Reader, space, session string, m *meta) ([]Conflict, error) {
 	var conflicts []Conflict
 	redacted := map[string]bool{}
-	done, err := scanNamed(r, space, session, recEdits, wholeEdits)
-	if err != nil {
-		return nil, err
+	if m.edits {
+		done, err := scanNamed(r, space, session, recEdits, wholeEdits)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range sortedKeys(done) {
+			e := done[id]
+			redacted[id] = e.redacted
+			for _, reg := range []conflict.Register{e.content, e.metadata} {
+				if c, ok := registerConflict("message", id, reg); ok {
+					conflicts = append(conflicts, c)
+				}
+			}
+		}
 	}
-	for _, id := range sortedKeys(done) {
-		e := done[id]
-		redacted[id] = e.redacted
-		for _, reg := range []conflict.Register{e.content, e.metadata} {
-			if c, ok := registerConflict("message", id, reg); ok {
+	if m.putAgain {
+		puts, err := scanNamed(r, space, session, recPuts, wholeDots)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range sortedKeys(puts) {
+			if redacted[id] {
+				continue
+			}
+			c, err := putsConflict(r, space, id, puts[id])
+			if err != nil {
+				return nil, err
+			}
+			if len(c.Others) > 0 {
 				conflicts = append(conflicts, c)
 			}
 		}
 	}
-	puts, err := scanNamed(r, space, session, recPuts, wholeDots)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range sortedKeys(puts) {
-		if redacted[id] {
-			continue
-		}
-		var c Conflict
-		for i, dot := range puts[id] {
-			op, _, err := opAt(r, space, dot)
-			if err != nil {
-				return nil, err
-			}
-			v := putVariant(&op)
-			switch {
-			case i == 0:
-				c = Conflict{Kind: "message", Path: id, Shown: v}
-			case !slices.ContainsFunc(append(c.Others, c.Shown), v.sameValue):
-				v.Reason = "put again; a put of earlier stamp stands"
-				c.Others = append(c.Others, v)
-			}
-		}
-		if len(c.Others) > 0 {
-			conflicts = append(conflicts, c)
-		}
-	}
 	slices.SortStableFunc(conflicts, byPath)
 	return conflicts, nil
+}
+
+// putsConflict compares the puts of one message; the first is shown.
+func putsConflict(r Reader, space, id string, puts []vclock.Dot) (Conflict, error) {
+	c := Conflict{Kind: "message", Path: id}
+	for i, dot := range puts {
+		op, _, err := opAt(r, space, dot)
+		if err != nil {
+			return Conflict{}, err
+		}
+		v := putVariant(&op)
+		switch {
+		case i == 0:
+			c.Shown = v
+		case !slices.ContainsFunc(append(c.Others, c.Shown), v.sameValue):
+			v.Reason = "put again; a put of earlier stamp stands"
+			c.Others = append(c.Others, v)
+		}
+	}
+	return c, nil
 }
 
 func (v Variant) sameValue(w Variant) bool {

@@ -17,23 +17,26 @@ import (
 // Invariant: firsts has one entry for each origin of vector, in its order;
 // every op that vector covers has a slot in 1 … slots.
 type meta struct {
-	erased   bool
-	counters bool // there may be counter records
-	sets     bool // there may be set records
-	vector   vclock.Vector
-	firsts   []uint64 // slot of the first op of each origin
-	slots    uint64   // last slot used
-	purged   uint64   // slots that Purge has emptied
-	messages uint64
-	updated  clocksync.Stamp // latest stamp of an op that is no expiry
-	latest   clocksync.Stamp // latest stamp
-	bucket   uint64          // where the session stands in the activity index; 0 nowhere
-	look     uint64          // where it stands in the expiry index; 0 nowhere
-	opens    []opening       // who opened it, smallest rank first: that one decides
-	life     conflict.Lifecycle
-	line     conflict.Timeline
-	tail     tail
-	expiry   *expiry
+	erased    bool
+	registers bool // there may be records of that kind, and so on: what is not there need not be looked for
+	counters  bool
+	sets      bool
+	edits     bool
+	putAgain  bool
+	vector    vclock.Vector
+	firsts    []uint64 // slot of the first op of each origin
+	slots     uint64   // last slot used
+	purged    uint64   // slots that Purge has emptied
+	messages  uint64
+	updated   clocksync.Stamp // latest stamp of an op that is no expiry
+	latest    clocksync.Stamp // latest stamp
+	bucket    uint64          // where the session stands in the activity index; 0 nowhere
+	look      uint64          // where it stands in the expiry index; 0 nowhere
+	opens     []opening       // who opened it, smallest rank first: that one decides
+	life      conflict.Lifecycle
+	line      conflict.Timeline
+	tail      tail
+	expiry    *expiry
 }
 
 // opening is one opening of the session, without its context.
@@ -96,10 +99,18 @@ func (m *meta) advance(op *Op) uint64 {
 		}
 		m.firsts = slices.Insert(m.firsts, at, m.slots)
 	}
-	if op.Stamp.Compare(m.latest) > 0 {
-		m.latest = op.Stamp
-	}
+	m.latest = later(m.latest, op.Stamp)
 	return m.slots
+}
+
+// later gives the later stamp without its trust class: of equal stamps of
+// different class it would depend on arrival.
+func later(a, b clocksync.Stamp) clocksync.Stamp {
+	if b.Compare(a) > 0 {
+		a = b
+	}
+	a.Trust = clocksync.Unsynced
+	return a
 }
 
 // first is the slot of the first op of o.
@@ -117,10 +128,13 @@ func (m *meta) first(o vclock.Origin) uint64 {
 const (
 	metaVersion = 1
 
-	metaErased   = 1 << 0
-	metaExpiry   = 1 << 1
-	metaCounters = 1 << 2
-	metaSets     = 1 << 3
+	metaErased    = 1 << 0
+	metaExpiry    = 1 << 1
+	metaCounters  = 1 << 2
+	metaSets      = 1 << 3
+	metaRegisters = 1 << 4
+	metaEdits     = 1 << 5
+	metaPutAgain  = 1 << 6
 )
 
 func (m *meta) append(b []byte) []byte {
@@ -165,6 +179,9 @@ func (m *meta) flags() byte {
 	set(metaExpiry, m.expiry != nil && !m.erased)
 	set(metaCounters, m.counters)
 	set(metaSets, m.sets)
+	set(metaRegisters, m.registers)
+	set(metaEdits, m.edits)
+	set(metaPutAgain, m.putAgain)
 	return f
 }
 
@@ -189,7 +206,10 @@ func decodeMeta(key, b []byte) (*meta, error) {
 		p.fail()
 	}
 	flags := p.byte()
-	m := &meta{erased: flags&metaErased != 0, counters: flags&metaCounters != 0, sets: flags&metaSets != 0}
+	m := &meta{
+		erased: flags&metaErased != 0, registers: flags&metaRegisters != 0, counters: flags&metaCounters != 0,
+		sets: flags&metaSets != 0, edits: flags&metaEdits != 0, putAgain: flags&metaPutAgain != 0,
+	}
 	m.vector = p.vector()
 	m.firsts = make([]uint64, 0, m.vector.Len()+1)
 	for range m.vector.Len() {

@@ -76,7 +76,7 @@ func (a *applier) put(x *Put) error {
 // smaller rank decides.
 func (a *applier) putAgain(id string, at located, parent uint64, root bool) error {
 	m, space, session := a.m, a.op.Space, a.op.Session
-	a.at.again = true
+	a.at.again, m.putAgain = true, true
 	first, _, err := opAt(a.tx, space, at.puts[0])
 	if err != nil {
 		return err
@@ -235,6 +235,7 @@ func (a *applier) change(id string, alter func(*edits)) error {
 	if err != nil || !ok {
 		return err
 	}
+	a.m.edits = true
 	e, err := editsAt(a.tx, space, session, id)
 	if err != nil {
 		return fmt.Errorf("read edits of message %s: %w", id, err)

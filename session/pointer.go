@@ -100,6 +100,20 @@ func flattenInto(flat map[string][]byte, path string, object map[string]any) err
 	return nil
 }
 
+// objectLeaves gives the leaves of a whole context. Unlike in a patch, null is
+// a value here.
+func objectLeaves(object map[string]any) ([]Leaf, error) {
+	flat, err := flatten(object)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Leaf, 0, len(flat))
+	for _, path := range slices.Sorted(maps.Keys(flat)) {
+		list = append(list, Leaf{Path: path, Value: flat[path]})
+	}
+	return list, checkLeaves(list)
+}
+
 // patchLeaves gives the leaves that turn the shown context into shown merged
 // with patch: those that are new, other, or named by the patch, and deletions
 // of those that vanish. Values that lost to concurrent ones and lie where the

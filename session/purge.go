@@ -77,14 +77,18 @@ func purgeRest(tx Tx, space, session string, limit int) (int, error) {
 // Rebuild makes the session's records anew from its op records, in one
 // transaction: after damage, or when a later version knows ops that an earlier
 // one did not. It finds the ops through the session's log, which must be
-// whole; see [RebuildFrom] if it is not.
+// whole; see [RebuildFrom] if it is not. An erased session has nothing to rebuild.
 func Rebuild(tx Tx, space, session string) error {
+	if m, err := metaAt(tx, space, session); err == nil && m != nil && m.erased {
+		return nil
+	}
 	return RebuildFrom(tx, space, session, logged(tx, space, session))
 }
 
 // RebuildFrom is [Rebuild] with the dots of the ops to consider, in any order:
 // all those of the space will do. Ops of other sessions and ops whose
-// dependencies are missing are left alone.
+// dependencies are missing are left alone. If the session turns out to be
+// erased, Purge is due again.
 func RebuildFrom(tx Tx, space, session string, feed iter.Seq2[vclock.Dot, error]) error {
 	var ops []rebuilt
 	for dot, err := range feed {

@@ -308,6 +308,25 @@ func TestEraseAndLateWrite(t *testing.T) {
 			}
 		}
 	}
+	if err := Rebuild(a.tx, space, "s"); err != nil {
+		t.Errorf("Rebuild of an erased session: %v", err)
+	}
+	var dots []vclock.Dot
+	for _, r := range []*replica{a, b} {
+		for i := range a.feeds[r.origin] {
+			dots = append(dots, vclock.Dot{Origin: r.origin, Seq: vclock.Seq(i + 1)})
+		}
+	}
+	if err := RebuildFrom(a.tx, space, "s", func(yield func(vclock.Dot, error) bool) {
+		for _, dot := range dots {
+			if !yield(dot, nil) {
+				return
+			}
+		}
+	}); err != nil || a.digest("s") != b.digest("s") {
+		t.Errorf("RebuildFrom of an erased session: %v, digests %s and %s", err, a.digest("s"), b.digest("s"))
+	}
+	purgeAll(t, a)
 	for k, v := range a.tx.values {
 		if strings.Contains(k+string(v), "secret") || strings.Contains(k+string(v), "tester") && strings.HasPrefix(k, "s/") {
 			t.Errorf("record %q is left: %q", k, v)

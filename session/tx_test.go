@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sort"
 	"testing"
@@ -16,7 +17,7 @@ import (
 // mapTx is a store in memory: a transaction that is always open.
 type mapTx struct {
 	values   map[string][]byte
-	keys     []string // sorted
+	keys     []string // sorted; nil when that is to be done
 	scanning int
 	gets     int
 	puts     int
@@ -42,7 +43,7 @@ func (t *mapTx) Put(key, value []byte) error {
 	t.puts++
 	k := string(key)
 	if _, ok := t.values[k]; !ok {
-		t.keys = slices.Insert(t.keys, sort.SearchStrings(t.keys, k), k)
+		t.keys = nil
 	}
 	delete(t.broken, k)
 	t.values[k] = append([]byte{}, value...)
@@ -53,8 +54,7 @@ func (t *mapTx) Delete(key []byte) error {
 	t.mustNotScan()
 	k := string(key)
 	if _, ok := t.values[k]; ok {
-		i := sort.SearchStrings(t.keys, k)
-		t.keys = slices.Delete(t.keys, i, i+1)
+		t.keys = nil
 		delete(t.values, k)
 	}
 	delete(t.broken, k)
@@ -71,6 +71,9 @@ func (t *mapTx) Scan(prefix, from []byte, reverse bool) iter.Seq2[Entry, error] 
 	return func(yield func(Entry, error) bool) {
 		t.scanning++
 		defer func() { t.scanning-- }()
+		if t.keys == nil {
+			t.keys = slices.Sorted(maps.Keys(t.values))
+		}
 		at := sort.SearchStrings(t.keys, string(max(string(prefix), string(from))))
 		if reverse {
 			at = t.lastBefore(prefix, from)
@@ -115,12 +118,13 @@ type replica struct {
 	feeds   map[vclock.Origin][][]byte
 	waiting []Op
 	wall    uint64
+	trust   clocksync.Trust
 }
 
 func newReplica(tb testing.TB, name string) *replica {
 	return &replica{
 		tb: tb, tx: newTx(), origin: vclock.Origin(name + "~aaaaaaaa"),
-		feeds: map[vclock.Origin][][]byte{}, wall: 1_760_000_000_000,
+		feeds: map[vclock.Origin][][]byte{}, wall: 1_760_000_000_000, trust: clocksync.Synced,
 	}
 }
 
@@ -130,7 +134,7 @@ func (r *replica) env() Env {
 			return vclock.Dot{Origin: r.origin, Seq: vclock.Seq(len(r.feeds[r.origin]) + 1)}
 		},
 		Stamp: func(after clocksync.Stamp) (clocksync.Stamp, error) {
-			s := clocksync.Stamp{Wall: r.wall, Trust: clocksync.Synced}
+			s := clocksync.Stamp{Wall: r.wall, Trust: r.trust}
 			if s.Compare(after) <= 0 {
 				next, ok := after.Next()
 				if !ok {

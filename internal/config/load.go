@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -10,9 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strconv"
-	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
@@ -248,7 +245,7 @@ func joinPath(path, key string) string {
 	return path + "." + key
 }
 
-// textUnmarshaler is what typed values such as Bytes implement.
+// isText reports whether v reads itself from text, as Bytes and Duration do.
 func isText(v reflect.Value) bool {
 	if !v.CanAddr() {
 		return false
@@ -258,12 +255,3 @@ func isText(v reflect.Value) bool {
 }
 
 func isNumber(v reflect.Value) bool { return v.CanInt() || v.CanUint() || v.CanFloat() }
-
-// Text gives the YAML of a configuration: what a node runs with.
-func Text(cfg any) (string, error) {
-	var b bytes.Buffer
-	if err := yaml.NewEncoder(&b).Encode(cfg); err != nil {
-		return "", fmt.Errorf("write configuration: %w", err)
-	}
-	return strings.TrimSpace(b.String()), nil
-}

@@ -187,17 +187,23 @@ type digest struct {
 	Waiting         int
 }
 
-// converge waits until all nodes have the same digest of the space. It follows
-// the changes of each, so it wakes when something happens.
+// converge waits until all nodes have the same digest of the space.
 func (c *cluster) converge(space string, urls ...string) digest {
 	c.t.Helper()
+	return converge(c.t, space, urls...)
+}
+
+// converge waits until the nodes at urls have the same digest of the space. It
+// follows the changes of each, so it wakes when something happens.
+func converge(t testing.TB, space string, urls ...string) digest {
+	t.Helper()
 	deadline := time.Now().Add(startTimeout)
 	for {
 		var got []digest
 		same := true
 		for _, u := range urls {
 			var d digest
-			call(c.t, "GET", u+"/v1/spaces/"+space+"/digest", nil, 200, &d)
+			call(t, "GET", u+"/v1/spaces/"+space+"/digest", nil, 200, &d)
 			got = append(got, d)
 			same = same && d == got[0] && d.Waiting == 0
 		}
@@ -205,11 +211,11 @@ func (c *cluster) converge(space string, urls ...string) digest {
 			return got[0]
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("nodes %v did not converge on %s within %v: %+v", urls, space, startTimeout, got)
+			t.Fatalf("nodes %v did not converge on %s within %v: %+v", urls, space, startTimeout, got)
 		}
 		for i, u := range urls {
 			q := url.Values{"since": {got[i].Version}, "wait": {"100ms"}, "limit": {"1"}}
-			call(c.t, "GET", u+"/v1/spaces/"+space+"/changes?"+q.Encode(), nil, 200, nil)
+			call(t, "GET", u+"/v1/spaces/"+space+"/changes?"+q.Encode(), nil, 200, nil)
 		}
 	}
 }

@@ -185,7 +185,7 @@ func (rd reader) draft(b []byte, path string) (session.Draft, error) {
 		switch name {
 		case "id":
 			if d.ID, err = rd.str(v, at); err == nil {
-				err = checkName(d.ID, at)
+				err = checkMessageID(d.ID, at)
 			}
 		case "role":
 			d.Role, err = rd.str(v, at)
@@ -213,6 +213,18 @@ func (rd reader) draft(b []byte, path string) (session.Draft, error) {
 	return d, err
 }
 
+// checkMessageID refuses what cannot name a message, and names that look like
+// those which nodes give.
+func checkMessageID(id, at string) error {
+	if err := checkName(id, at); err != nil {
+		return err
+	}
+	if session.ReservedID(id) {
+		return problem("bad_name", "%s is %.60q, which looks like the name of another message", at, id).at(at)
+	}
+	return nil
+}
+
 // parent reads a message id, "" for the root, or null for the default.
 func (rd reader) parent(v []byte, at string) (*string, error) {
 	if string(v) == "null" {
@@ -225,6 +237,9 @@ func (rd reader) parent(v []byte, at string) (*string, error) {
 	return &s, err
 }
 
+// maxDraftBytes leaves room for the name of the parent, which the node may fill in.
+const maxDraftBytes = session.MaxMessageBytes - session.MaxNameBytes
+
 func checkDraft(d *session.Draft, path string) error {
 	switch {
 	case d.Role == "":
@@ -235,21 +250,17 @@ func checkDraft(d *session.Draft, path string) error {
 	case d.Content == nil && d.ToolCalls == nil:
 		return problem("invalid_body", "%s is missing", join(path, "content")).at(join(path, "content"))
 	}
-	if n := draftBytes(d); n > session.MaxMessageBytes {
+	if n := draftBytes(d); n > maxDraftBytes {
 		if path == "" {
 			path = "message"
 		}
-		return problem("message_too_large", "%s is %d bytes", path, n).at(path).limit(session.MaxMessageBytes)
+		return problem("message_too_large", "%s is %d bytes", path, n).at(path).limit(maxDraftBytes)
 	}
 	return nil
 }
 
 func draftBytes(d *session.Draft) int {
-	n := len(d.ID) + len(d.Role) + len(d.Name) + len(d.ToolCallID) + len(d.Content) + len(d.ToolCalls) + len(d.Metadata)
-	if d.Parent != nil {
-		n += len(*d.Parent)
-	}
-	return n
+	return len(d.ID) + len(d.Role) + len(d.Name) + len(d.ToolCallID) + len(d.Content) + len(d.ToolCalls) + len(d.Metadata)
 }
 
 func readEdit(b []byte, id string) (session.EditMessage, error) {

@@ -13,7 +13,7 @@
 // whitespace outside strings.
 //
 // The OpenAPI document is built with huma from the same table that serves.
-// Requests do not pass through huma's generic handler: it costs more than the
-// rest of the call on the hot path (BenchmarkAppend compares), and its errors
-// are shaped by package variables of the whole process.
+// Requests do not pass through huma's generic handler: it about doubles the
+// cost of an append (BenchmarkAppend compares), and its errors are shaped by
+// variables of the whole process.
 package httpapi

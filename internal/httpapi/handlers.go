@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -168,9 +169,17 @@ func (a *api) listSessions(w http.ResponseWriter, r *http.Request) error {
 	}
 	docs, next, err := a.svc.Sessions(r.Context(), space, lq)
 	if err != nil {
-		return err
+		return badPage(err)
 	}
 	return reply(w, http.StatusOK, &sessionsPage{list(docs), next})
+}
+
+// badPage tells a page token that the service refused from a bad body.
+func badPage(err error) error {
+	if errors.Is(err, session.ErrInvalid) {
+		return problem("bad_query", "%v", err)
+	}
+	return err
 }
 
 func (a *api) listMessages(w http.ResponseWriter, r *http.Request) error {
@@ -200,7 +209,7 @@ func (a *api) listMessages(w http.ResponseWriter, r *http.Request) error {
 	}
 	msgs, next, err := a.svc.Messages(r.Context(), space, id, mq)
 	if err != nil {
-		return err
+		return badPage(err)
 	}
 	return reply(w, http.StatusOK, &messagesPage{list(msgs), next})
 }

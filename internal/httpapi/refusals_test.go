@@ -194,6 +194,8 @@ func nameRefusals() []refusal {
 		{"session id that begins with a dot", 422, "bad_name", on("POST", sessionsURL, `{"id":".hidden"}`)},
 		{"empty session id", 422, "bad_name", on("POST", sessionsURL, `{"id":""}`)},
 		{"message id with a blank", 422, "bad_name", post("messages", `{"id":"a b","role":"a","content":1}`)},
+		{"message id that looks like a node's own", 422, "bad_name",
+			post("messages", `{"id":"edge-1~k3x9a0qz.17","role":"a","content":1}`)},
 		{"message id in the path with a blank", 422, "bad_name", on("DELETE", at("s-1", "messages/a%20b"), "")},
 		{"NUL in a session id", 400, "nul_in_name", get("/v1/spaces/default/sessions/a%00b")},
 		{"NUL in a new session's id", 400, "nul_in_name", on("POST", sessionsURL, `{"id":"a\u0000b"}`)},
@@ -308,7 +310,7 @@ func TestRefusalMembers(t *testing.T) {
 		want string
 	}{
 		{post("transitions", `{"to":"active"}`)(f), `"legal":["paused","ended"]`},
-		{post("messages", message(256<<10))(f), `"limit":258048`},
+		{post("messages", message(256<<10))(f), `"limit":257920`},
 		{post("messages", `{"messages":[`+hello+`,{"role":7,"content":1}]}`)(f), `"field":"messages[1].role"`},
 	} {
 		if w := f.do(c.r); !strings.Contains(w.Body.String(), c.want) {

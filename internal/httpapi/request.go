@@ -35,17 +35,8 @@ func checkName(s, field string) error {
 	if len(s) > session.MaxNameBytes {
 		return problem("bad_name", "%s is %d bytes", field, len(s)).at(field).limit(session.MaxNameBytes)
 	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case i > 0 && strings.IndexByte("._~:-", c) >= 0:
-		default:
-			return problem("bad_name", "%s is %.60q, want [A-Za-z0-9][A-Za-z0-9._~:-]{0,127}", field, s).at(field)
-		}
-	}
-	if s == "" {
-		return problem("bad_name", "%s is empty", field).at(field)
+	if !session.ValidName(s) {
+		return problem("bad_name", "%s is %.60q, want [A-Za-z0-9][A-Za-z0-9._~:-]{0,127}", field, s).at(field)
 	}
 	return nil
 }

@@ -52,37 +52,59 @@ func (h *hub) wake(t topic) {
 }
 
 // Progress collects the feeds that moved since it was last read, for one
-// reader, who waits for Changed and then calls Take.
+// reader, who waits for Changed and then calls Take. Writers report their
+// commits in any order; a head that is behind one reported before is ignored.
 type Progress struct {
 	mu      sync.Mutex
-	heads   map[protocol.Feed]protocol.Head
+	heads   map[protocol.Feed]protocol.Head // the furthest of each feed
+	moved   map[protocol.Feed]struct{}      // since the last Take
 	changed chan struct{}
 }
 
 func newProgress() *Progress {
-	return &Progress{heads: make(map[protocol.Feed]protocol.Head), changed: make(chan struct{}, 1)}
+	return &Progress{
+		heads:   make(map[protocol.Feed]protocol.Head),
+		moved:   make(map[protocol.Feed]struct{}),
+		changed: make(chan struct{}, 1),
+	}
 }
 
 // Changed has a value when a feed has moved. It is never closed.
 func (p *Progress) Changed() <-chan struct{} { return p.changed }
 
-// Take returns the latest head of each feed that moved, and forgets them.
+// Take returns the latest head of each feed that moved since the last call.
 func (p *Progress) Take() map[protocol.Feed]protocol.Head {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	heads := p.heads
-	p.heads = make(map[protocol.Feed]protocol.Head)
+	heads := make(map[protocol.Feed]protocol.Head, len(p.moved))
+	for f := range p.moved {
+		heads[f] = p.heads[f]
+	}
+	clear(p.moved)
 	return heads
 }
 
 func (p *Progress) note(f protocol.Feed, h protocol.Head) {
 	p.mu.Lock()
-	if p.heads[f].Seq < h.Seq {
+	ahead := p.heads[f].Seq < h.Seq
+	if ahead {
 		p.heads[f] = h
+		p.moved[f] = struct{}{}
 	}
 	p.mu.Unlock()
+	if !ahead {
+		return
+	}
 	select {
 	case p.changed <- struct{}{}:
 	default:
 	}
+}
+
+// reset forgets a feed's furthest head: the feed was cut back.
+func (p *Progress) reset(f protocol.Feed, h protocol.Head) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heads[f] = h
+	delete(p.moved, f)
 }

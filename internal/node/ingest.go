@@ -50,30 +50,52 @@ func opsIn(in protocol.Ingest) int {
 	return n
 }
 
+// ingest commits deliveries in order, in transactions of at most maxIngestOps
+// ops unless a single frame has more, and reports each one's outcome. What was
+// added is told by the node's progress, ahead of that.
 func (s *Sync) ingest(ctx context.Context, batch []protocol.Ingest) {
-	var frames []*protocol.Frame
+	outcomes := make([]error, len(batch))
+	var chunk []*protocol.Frame
+	var of []int // the delivery of each frame of the chunk
+	ops := 0
+	flush := func() {
+		s.commitFrames(ctx, chunk, of, outcomes)
+		chunk, of, ops = nil, nil, 0
+	}
 	for i := range batch {
+		if batch[i].Snapshot != nil {
+			outcomes[i] = errNoSnapshot
+		}
 		for j := range batch[i].Frames {
-			frames = append(frames, &batch[i].Frames[j])
+			f := &batch[i].Frames[j]
+			if ops > 0 && ops+len(f.Entries) > maxIngestOps {
+				flush()
+			}
+			chunk, of, ops = append(chunk, f), append(of, i), ops+len(f.Entries)
 		}
 	}
-	done, refused, err := s.node.Ingest(ctx, frames, nil)
-	next := 0
-	for _, in := range batch {
-		outcome := err
-		if in.Snapshot != nil {
-			outcome = errNoSnapshot
+	flush()
+	for i, in := range batch {
+		s.Input(ctx, protocol.Ingested{Attachment: in.Attachment, N: in.N, Err: outcomes[i]})
+	}
+}
+
+// commitFrames takes frames into one transaction and adds what went wrong to
+// the outcomes of their deliveries.
+func (s *Sync) commitFrames(ctx context.Context, frames []*protocol.Frame, of []int, outcomes []error) {
+	if len(frames) == 0 {
+		return
+	}
+	_, refused, err := s.node.Ingest(ctx, frames, nil)
+	if err != nil && ctx.Err() == nil {
+		s.node.cfg.Log.Warn("delivery not committed", slog.Int("frames", len(frames)), slog.Any("error", err))
+	}
+	for i, d := range of {
+		if err != nil {
+			outcomes[d] = err
+			continue
 		}
-		for range in.Frames {
-			if err == nil {
-				outcome = errors.Join(outcome, s.refusal(refused[next]))
-				if refused[next] == nil {
-					s.Input(ctx, protocol.Persisted{Feed: frames[next].Feed, Head: done[next].Head})
-				}
-			}
-			next++
-		}
-		s.Input(ctx, protocol.Ingested{Attachment: in.Attachment, N: in.N, Err: outcome})
+		outcomes[d] = errors.Join(outcomes[d], s.refusal(refused[i]))
 	}
 }
 
@@ -97,38 +119,43 @@ func (s *Sync) act(ctx context.Context, f protocol.Fact) {
 	case protocol.AttachGranted:
 		s.parts.Store(int64(f.Partitions))
 	case protocol.Regressed:
-		s.renew(ctx, f.Feed, 0, fmt.Sprintf("the core holds op %d of %s, this node only %d: its storage was restored",
+		s.renew(ctx, f.Origin, fmt.Sprintf("the core holds op %d of %s, this node only %d: its storage was restored",
 			f.Theirs, f.Origin, f.Ours))
 	case protocol.Forked:
 		if f.Own {
-			s.renew(ctx, f.Feed, f.After, fmt.Sprintf("the core holds other content of %s from op %d on", f.Origin, f.At))
+			s.renew(ctx, f.Origin, fmt.Sprintf("the core holds other content of %s from op %d on", f.Origin, f.At))
+			if f.At == f.After+1 { // the place is certain, not just bounded
+				s.reissue(ctx, f.Feed, f.After)
+			}
 		} else {
 			s.node.problems.set("feed_forked", fmt.Sprintf("%s of %s differs from the core's at op %d", f.Origin, f.Space, f.At),
 				s.node.cfg.Wall())
 		}
 	case protocol.Fenced:
-		s.renew(ctx, protocol.Feed{Origin: f.Origin}, 0, fmt.Sprintf("the core refuses origin %s", f.Origin))
+		s.renew(ctx, f.Origin, fmt.Sprintf("the core refuses origin %s", f.Origin))
 	}
 	if s.cfg.OnFact != nil {
 		s.cfg.OnFact(f)
 	}
 }
 
-// renew takes a new origin when the present one is in doubt. When the feed
-// forked behind op after, the ops behind it are made again under the new
-// origin, so that nothing that was acknowledged here is lost.
-func (s *Sync) renew(ctx context.Context, f protocol.Feed, after vclock.Seq, why string) {
-	if f.Origin == s.node.Origin() {
-		origin, err := s.node.RenewOrigin(ctx, why)
-		if err != nil {
-			s.node.cfg.Log.Error("no new origin", slog.Any("error", err))
-			return
-		}
-		s.pending = append(s.pending, protocol.NewOrigin{Origin: origin})
-	}
-	if after == 0 || f.Space == "" {
+// renew takes a new origin when the present one is in doubt.
+func (s *Sync) renew(ctx context.Context, doubted vclock.Origin, why string) {
+	if doubted != s.node.Origin() {
 		return
 	}
+	origin, err := s.node.RenewOrigin(ctx, why)
+	if err != nil {
+		s.node.cfg.Log.Error("no new origin", slog.Any("error", err))
+		return
+	}
+	s.pending = append(s.pending, protocol.NewOrigin{Origin: origin})
+}
+
+// reissue makes the ops of a feed of our own behind number after, where the
+// core holds others, again under the present origin, so that nothing that was
+// acknowledged here is lost.
+func (s *Sync) reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) {
 	head, err := s.node.Reissue(ctx, f, after)
 	if err != nil {
 		s.node.cfg.Log.Error("ops not made again under the new origin", slog.Any("error", err))

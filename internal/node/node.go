@@ -51,18 +51,18 @@ type Node struct {
 	repairs  atomic.Uint64             // records repaired since the start
 	damage   chan session.CorruptError // records to repair; taken by repairLoop
 
-	mu     sync.Mutex // guards what follows
-	origin vclock.Origin
-	acked  map[protocol.Feed]vclock.Seq // the core's quorum has it
-	ackers chan struct{}                // closed and replaced when acked moves
-	report func(*httpapi.Status)        // the shell's part of the status
-	watch  []*Progress
-	let    map[protocol.Feed]vclock.Seq // released from the outbox
-	fetch  Fetcher
+	mu      sync.Mutex // guards what follows
+	origin  vclock.Origin
+	acked   map[protocol.Feed]vclock.Seq // the core's quorum has it
+	ackers  chan struct{}                // closed and replaced when acked moves
+	report  func(*httpapi.Status)        // the shell's part of the status
+	watch   []*Progress
+	let     map[protocol.Feed]vclock.Seq // released from the outbox
+	request Requester                    // to the core nodes; nil without a link
 }
 
-// Fetcher gets ops of a feed from another replica, for repair.
-type Fetcher func(ctx context.Context, f protocol.Feed, from, to vclock.Seq) (*protocol.Frame, error)
+// Requester sends a request over NATS and returns the first answer.
+type Requester func(ctx context.Context, subject string, data []byte) ([]byte, error)
 
 // Open opens the store and settles under which origin the node writes. A
 // store that is new, was copied or restored, or lost acknowledged commits gets
@@ -187,6 +187,11 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) (
 	if err != nil {
 		return cut, n.seen(err)
 	}
+	n.mu.Lock()
+	for _, p := range n.watch {
+		p.reset(f, cut)
+	}
+	n.mu.Unlock()
 	n.moved(feed, head)
 	n.hub.notify(f.Space)
 	return cut, nil
@@ -225,11 +230,12 @@ func (n *Node) Report(fill func(*httpapi.Status)) {
 	n.report = fill
 }
 
-// FetchFrom sets where damaged ops are fetched from.
-func (n *Node) FetchFrom(f Fetcher) {
+// AskThrough sets how the core nodes are asked for ops whose records are
+// damaged here.
+func (n *Node) AskThrough(r Requester) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.fetch = f
+	n.request = r
 }
 
 func (n *Node) now() replica.Now {

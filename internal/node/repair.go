@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
@@ -100,15 +101,57 @@ func (n *Node) repairOp(ctx context.Context, rest []byte) error {
 	}
 	f := protocol.Feed{Space: string(parts[0]), Origin: vclock.Origin(parts[1])}
 	seq := vclock.Seq(binary.BigEndian.Uint64(parts[2]))
-	n.mu.Lock()
-	fetch := n.fetch
-	n.mu.Unlock()
-	if fetch == nil {
-		return fmt.Errorf("op %d of %s of %s: no other replica is reachable", seq, f.Origin, f.Space)
-	}
-	frame, err := fetch(ctx, f, seq, seq)
+	frame, err := n.fetchOp(ctx, protocol.OpAsk{Feed: f, Seq: seq})
 	if err != nil {
 		return fmt.Errorf("fetch op %d of %s of %s: %w", seq, f.Origin, f.Space, err)
 	}
 	return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return replica.Restore(tx, frame) })
+}
+
+// fetchOp gets a sound copy of an op from whichever core node answers first.
+func (n *Node) fetchOp(ctx context.Context, ask protocol.OpAsk) (*protocol.Frame, error) {
+	n.mu.Lock()
+	request := n.request
+	n.mu.Unlock()
+	if request == nil {
+		return nil, errors.New("no core is configured")
+	}
+	data, err := protocol.AppendMessage(nil, ask)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	answer, err := request(ctx, protocol.AskSubjectOf(protocol.AllCores), data)
+	if err != nil {
+		return nil, err
+	}
+	m, err := protocol.DecodeMessage(answer)
+	if err != nil {
+		return nil, err
+	}
+	up, ok := m.(protocol.Upload)
+	if !ok || up.Frame.Feed != ask.Feed || up.Frame.From != ask.Seq || up.Frame.To() != ask.Seq {
+		return nil, fmt.Errorf("answer is %T, not the op", m)
+	}
+	return &up.Frame, nil
+}
+
+const fetchTimeout = 5 * time.Second // one request for an op
+
+// EncodeOp gives the answer to an OpAsk: nil if this node cannot read the op.
+func (n *Node) EncodeOp(ask protocol.OpAsk) ([]byte, error) {
+	var frame *protocol.Frame
+	err := n.View(func(r session.Reader) error {
+		var err error
+		frame, err = replica.FrameAt(r, ask.Feed, ask.Seq, replica.Budget{Ops: 1, Bytes: protocol.FrameBytesBudget})
+		return err
+	})
+	if errors.Is(err, session.ErrCorrupt) || err == nil && frame == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return protocol.AppendMessage(nil, protocol.Upload{Frame: *frame})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // Conn is what the edge half needs of a connection to the core.
@@ -56,6 +57,7 @@ type Sync struct {
 	started  time.Time
 	kept     map[protocol.Feed]protocol.FeedSeq // outbox cursors to persist
 	tasks    sync.WaitGroup
+	told     map[protocol.Feed]vclock.Seq // heads that the machine knows
 	progress *Progress
 	parts    atomic.Int64 // partitions of the cluster; zero: not known yet
 }
@@ -64,7 +66,7 @@ const (
 	syncInputs   = 1024             // inputs waiting for the loop
 	sendTimeout  = 15 * time.Second // one publication or question
 	keepEvery    = time.Second      // between commits of outbox cursors
-	maxIngestOps = 1024             // ops taken into one commit
+	maxIngestOps = 256              // ops taken into one commit: fits an edge's transaction
 )
 
 // NewSync makes the driver. Nothing runs before Run.
@@ -78,6 +80,7 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 		node: n, progress: n.Watch(), conn: conn, cfg: cfg, machine: m,
 		inputs:  make(chan protocol.EdgeInput, syncInputs),
 		ingests: make(chan protocol.Ingest, protocol.CreditWindow+1),
+		told:    make(map[protocol.Feed]vclock.Seq),
 		kept:    make(map[protocol.Feed]protocol.FeedSeq),
 		started: time.Now(),
 	}
@@ -126,11 +129,13 @@ func (s *Sync) Run(ctx context.Context) error {
 		case <-timer.C:
 			in = protocol.Wake{}
 		case <-s.progress.Changed():
-			s.noteProgress()
 			in = protocol.Wake{}
 		case <-keep.C:
 			s.keepCursors(ctx)
 			continue
+		}
+		if err := s.noteProgress(); err != nil {
+			return err
 		}
 		wake, err := s.step(ctx, in)
 		if err != nil {
@@ -149,6 +154,9 @@ func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instan
 	s.pending = append(s.pending, in)
 	for len(s.pending) > 0 {
 		in, s.pending = s.pending[0], s.pending[1:]
+		if s.stale(in) {
+			continue
+		}
 		out, err := s.machine.Step(protocol.Instant(time.Since(s.started)), in)
 		if err != nil {
 			if _, wire := in.(protocol.Received); !wire {
@@ -163,6 +171,22 @@ func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instan
 		}
 	}
 	return wake, nil
+}
+
+// stale reports whether in tells of a head that the machine has been told, and
+// remembers what it is told. Commits are reported on two ways, by the store's
+// progress and by the ingest loop, which may overtake each other.
+func (s *Sync) stale(in protocol.EdgeInput) bool {
+	switch in := in.(type) {
+	case protocol.Persisted:
+		if in.Seq <= s.told[in.Feed] {
+			return true
+		}
+		s.told[in.Feed] = in.Seq
+	case protocol.Replaced:
+		s.told[in.Feed] = in.Seq
+	}
+	return false
 }
 
 func (s *Sync) carryOut(ctx context.Context, out protocol.EdgeOutput) error {
@@ -218,7 +242,8 @@ func (s *Sync) loadHeads(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				ins = append(ins, protocol.Persisted{Feed: h.Feed, Head: h.Head, Released: released})
+				// A feed that forked ends before what was once released of it.
+				ins = append(ins, protocol.Persisted{Feed: h.Feed, Head: h.Head, Released: min(released, h.Seq)})
 			}
 		}
 		return nil
@@ -236,12 +261,30 @@ func (s *Sync) loadHeads(ctx context.Context) error {
 	return nil
 }
 
-func (s *Sync) noteProgress() {
-	heads := s.progress.Take()
-	feeds := slices.SortedFunc(maps.Keys(heads), compareFeeds)
-	for _, f := range feeds {
-		s.pending = append(s.pending, protocol.Persisted{Feed: f, Head: heads[f]})
+// noteProgress tells the machine the heads of the feeds that have moved, before
+// anything that was made of them comes back. They are read from the store now:
+// what was noted may be older than a fork that was taken out since.
+func (s *Sync) noteProgress() error {
+	moved := s.progress.Take()
+	if len(moved) == 0 {
+		return nil
 	}
+	err := s.node.View(func(r session.Reader) error {
+		for _, f := range slices.SortedFunc(maps.Keys(moved), compareFeeds) {
+			head, err := replica.HeadOf(r, f)
+			if err != nil {
+				return err
+			}
+			if head.Seq > 0 {
+				s.pending = append(s.pending, protocol.Persisted{Feed: f, Head: head})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sync: read heads: %w", err)
+	}
+	return nil
 }
 
 func compareFeeds(a, b protocol.Feed) int {

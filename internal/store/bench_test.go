@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,14 +39,13 @@ func (l *rawLog) run(ctx context.Context) {
 		case done := <-l.queue:
 			waiting = append(waiting, done)
 		}
-		for len(waiting) < 512 {
+		for more := true; more && len(waiting) < 512; {
 			select {
 			case done := <-l.queue:
 				waiting = append(waiting, done)
-				continue
 			default:
+				more = false
 			}
-			break
 		}
 		buf = buf[:0]
 		for range waiting {
@@ -102,14 +104,16 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 func benchCommit(b *testing.B, writers int, options func(string) store.Options) {
-	open := func(noHighWater bool) func() error {
+	payload := bytes.Repeat([]byte("p"), benchPayload)
+	var written atomic.Uint64
+	open := func(noHighWater bool) *running {
 		o := options(b.TempDir())
 		o.ReserveBytes, o.NoHighWater = 0, noHighWater
-		r := start(b, o)
-		var next atomic.Uint64
-		payload := bytes.Repeat([]byte("p"), benchPayload)
+		return start(b, o)
+	}
+	put := func(r *running, count *atomic.Uint64) func() error {
 		return func() error {
-			key := binary.BigEndian.AppendUint64([]byte("o/bench/"), next.Add(1))
+			key := binary.BigEndian.AppendUint64([]byte("o/bench/"), count.Add(1))
 			return r.Update(func(tx session.Tx) error { return tx.Put(key, payload) })
 		}
 	}
@@ -129,8 +133,8 @@ func benchCommit(b *testing.B, writers int, options func(string) store.Options) 
 	turns := 0
 	for b.Loop() {
 		sum[0] += load(b, writers, turn, raw.write)
-		sum[1] += load(b, writers, turn, with)
-		sum[2] += load(b, writers, turn, without)
+		sum[1] += load(b, writers, turn, put(with, &written))
+		sum[2] += load(b, writers, turn, put(without, new(atomic.Uint64)))
 		turns++
 	}
 	n := float64(turns)
@@ -138,6 +142,7 @@ func benchCommit(b *testing.B, writers int, options func(string) store.Options) 
 	b.ReportMetric(sum[1]/n, "store/s")
 	b.ReportMetric(sum[1]/sum[0], "store:raw")
 	b.ReportMetric(sum[1]/sum[2], "highwater:without")
+	b.ReportMetric(float64(written.Load())/float64(with.Stats().Groups), "writes/group")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -193,4 +198,62 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkMemory prints the anonymous memory of the process while 10,000
+// sessions of 10 messages are written, and after the store was opened again.
+func BenchmarkMemory(b *testing.B) {
+	if anonymous(b) == 0 {
+		b.Skip("the system does not tell anonymous memory")
+	}
+	for b.Loop() {
+		o := store.DefaultOptions(b.TempDir())
+		o.ReserveBytes = 0
+		r := start(b, o)
+		payload := bytes.Repeat([]byte("p"), 400)
+		var peak uint64
+		for number := range 10_000 {
+			err := r.Update(func(tx session.Tx) error {
+				for i := range 10 {
+					if err := tx.Put(fmt.Appendf(nil, "o/%05d/%02d", number, i), payload); err != nil {
+						return err
+					}
+					if err := tx.Put(fmt.Appendf(nil, "s/%05d/l%02d", number, i), payload[:40]); err != nil {
+						return err
+					}
+				}
+				return tx.Put(fmt.Appendf(nil, "s/%05d/m", number), payload[:150])
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if number%500 == 0 {
+				peak = max(peak, anonymous(b))
+			}
+		}
+		b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
+		began := time.Now()
+		r.Reopen(b)
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "reopen-ms")
+		runtime.GC()
+		debug.FreeOSMemory()
+		b.ReportMetric(float64(anonymous(b))/(1<<20), "reopened-MiB")
+		b.ReportMetric(float64(r.Stats().BytesOnDisk)/(1<<20), "disk-MiB")
+	}
+}
+
+// anonymous gives the process's anonymous resident bytes, 0 if unknown.
+func anonymous(b *testing.B) uint64 {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib uint64
+		if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	return 0
 }

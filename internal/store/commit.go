@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,7 +109,19 @@ func (s *Store) drain() {
 
 // serve carries out first and all that wait behind it, in one or more groups.
 func (s *Store) serve(first *request) {
-	waiting := []*request{first}
+	waiting := s.gather([]*request{first})
+	for len(waiting) > 0 {
+		waiting = s.group(waiting)
+	}
+}
+
+// gather takes what waits in the queue, and lingers for the callers who were
+// answered a moment ago: without that, writers that write again at once fall
+// into two halves, each waiting for the other's fsync. It lingers only for as
+// many as there were, and for a tenth of the last commit's time, so that a lone
+// writer never waits and others lose little.
+func (s *Store) gather(waiting []*request) []*request {
+	expected := min(s.pace.answered+s.pace.queued, s.opt.MaxGroupOps)
 	for len(waiting) < s.opt.MaxGroupOps {
 		select {
 		case r := <-s.queue:
@@ -118,10 +131,33 @@ func (s *Store) serve(first *request) {
 		}
 		break
 	}
-	for len(waiting) > 0 {
-		waiting = s.group(waiting)
+	if len(waiting) >= expected {
+		return waiting
 	}
+	timer := time.NewTimer(min(s.pace.took/lingerShare, lingerMax))
+	defer timer.Stop()
+	for len(waiting) < expected {
+		select {
+		case r := <-s.queue:
+			waiting = append(waiting, r)
+		case <-timer.C:
+			return waiting
+		}
+	}
+	return waiting
 }
+
+// pace is what the last group was like. Run owns it.
+type pace struct {
+	answered int           // requests in it
+	queued   int           // requests that had come meanwhile
+	took     time.Duration // its commit
+}
+
+const (
+	lingerShare = 10
+	lingerMax   = time.Millisecond
+)
 
 // group runs as many requests as fit into one transaction, commits, answers
 // them, and returns the rest.
@@ -157,7 +193,9 @@ func (s *Store) group(waiting []*request) (rest []*request) {
 			break
 		}
 	}
+	began := time.Now()
 	err := s.commitBatch(b)
+	s.pace = pace{answered: len(ran), queued: len(s.queue) + len(rest), took: time.Since(began)}
 	for _, r := range ran {
 		// A refusal may rest on a write of the same group: if that did not
 		// become durable, the refusal means nothing.
@@ -276,8 +314,12 @@ func (s *Store) collect(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		before := s.counters.collected.Load()
 		for ctx.Err() == nil && s.failure() == nil && s.collectOnce() {
 			s.counters.collected.Add(1)
+		}
+		if s.counters.collected.Load() > before {
+			debug.FreeOSMemory() // moving values takes memory that is not needed soon again
 		}
 	}
 }

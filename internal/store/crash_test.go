@@ -105,8 +105,8 @@ func TestKill(t *testing.T) {
 	o := options(t)
 	acknowledged := map[uint64]bool{}
 	random := rand.New(rand.NewPCG(11, 11))
-	for round := range rounds(t, 10) {
-		for _, n := range killed(t, o.Dir, 1+random.IntN(400)) {
+	for round := range rounds(t, 6) {
+		for _, n := range killed(t, o.Dir, 1+random.IntN(200)) {
 			acknowledged[n] = true
 		}
 		s, err := store.Open(o)

@@ -50,11 +50,11 @@ func populated(t *testing.T) (image, map[string]string) {
 			}
 		}
 	}
-	write(0, 5000)
+	write(0, 3000)
 	r.Reopen(t)
-	write(1, 4000)
+	write(1, 1500)
 	r.Reopen(t)
-	write(2, 800)
+	write(2, 400)
 	return readImage(t, r.opt.Dir), data
 }
 
@@ -192,7 +192,7 @@ func TestBitFlips(t *testing.T) {
 	im, data := populated(t)
 	names := im.names()
 	seen := tried{counts: map[string]int{}}
-	each(t, rounds(t, 110), func(i int) {
+	each(t, rounds(t, 36), func(i int) {
 		random := rand.New(rand.NewPCG(uint64(i), 7))
 		name := names[i%len(names)]
 		f := im[name]
@@ -221,7 +221,7 @@ func TestTruncation(t *testing.T) {
 	im, data := populated(t)
 	names := im.names()
 	seen := tried{counts: map[string]int{}}
-	each(t, rounds(t, 40), func(i int) {
+	each(t, rounds(t, 15), func(i int) {
 		random := rand.New(rand.NewPCG(uint64(i), 9))
 		name := names[i%len(names)]
 		f := im[name]

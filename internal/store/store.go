@@ -53,6 +53,7 @@ type Store struct {
 	snap   *snapshot
 
 	commit      uint64 // number of the last commit; owned by Run
+	pace        pace   // of the last group; owned by Run
 	counters    counters
 	unconfirmed bool
 	collects    bool // false if a value log file was found damaged at open

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,6 +47,7 @@ func together(t testing.TB, s *store.Store, fns ...func(session.Tx) error) []err
 			done <- struct{}{}
 		}()
 		for s.Queued() == queued { // the queue keeps their order
+			runtime.Gosched()
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -151,6 +154,7 @@ func TestACancelledWriteNeverRuns(t *testing.T) {
 		result <- s.Update(ctx, store.Intake, func(session.Tx) error { t.Error("it ran"); return nil })
 	}()
 	for s.Queued() == 0 {
+		runtime.Gosched()
 	}
 	cancel(gone)
 	if err := <-result; !errors.Is(err, gone) {
@@ -258,10 +262,8 @@ func TestAMissingIdentityCountsAsMoved(t *testing.T) {
 	t.Parallel()
 	r := start(t, options(t))
 	r.end(t)
-	for _, name := range []string{"identity"} {
-		if err := os.Remove(filepath.Join(r.opt.Dir, name)); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Remove(filepath.Join(r.opt.Dir, "identity")); err != nil {
+		t.Fatal(err)
 	}
 	for range 2 {
 		r.Reopen(t)
@@ -286,12 +288,7 @@ func TestLossIsReportedUntilAdopted(t *testing.T) {
 	put("b")
 	put("c")
 	r.end(t)
-	for name, f := range old {
-		if !strings.HasPrefix(name, "db/") {
-			old[name] = f
-			delete(old, name)
-		}
-	}
+	maps.DeleteFunc(old, func(name string, _ imageFile) bool { return !strings.HasPrefix(name, "db/") })
 	if err := os.RemoveAll(filepath.Join(r.opt.Dir, "db")); err != nil {
 		t.Fatal(err)
 	}
