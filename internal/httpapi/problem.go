@@ -70,6 +70,7 @@ var kinds = []problemKind{
 	{400, "bad_version", "not a version token"},
 	{400, "bad_query", "query parameter is not valid"},
 	{400, "bad_header", "request header is not valid"},
+	{403, "cross_origin", "web pages of other sites may not write here"},
 	{404, "not_found", "no such resource"},
 	{404, "space_not_found", "this node does not carry the space"},
 	{404, "session_not_found", "no such session"},

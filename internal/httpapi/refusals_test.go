@@ -267,9 +267,11 @@ func headerRefusals() []refusal {
 		{"Idempotency-Key that is not ASCII", 400, "bad_header", post("messages", hello, "Idempotency-Key", "ké")},
 		{"Accept without JSON", 406, "not_acceptable", get(at("s-1", ""), "Accept", "text/html")},
 		{"body that is not declared as JSON", 415, "unsupported_media_type",
-			post("messages", hello, "Content-Type", "application/x-www-form-urlencoded")},
+			post("messages", hello, "Content-Type", "text/xml")},
 		{"body in another charset", 415, "unsupported_media_type",
 			post("messages", hello, "Content-Type", "application/json; charset=latin1")},
+		{"write from a web page of another site", 403, "cross_origin",
+			post("messages", hello, "Sec-Fetch-Site", "cross-site")},
 		{"compressed body", 415, "unsupported_media_type", post("messages", hello, "Content-Encoding", "gzip")},
 	}
 }

@@ -101,7 +101,11 @@ func checkMediaType(r *http.Request) error {
 	}
 	media, params, _ := strings.Cut(t, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
-	if media != "application/json" && media != "application/merge-patch+json" {
+	switch media {
+	case "application/json", "application/merge-patch+json":
+	case "application/x-www-form-urlencoded": // what curl -d says when it is not told; the body is read as JSON all the same
+		return nil
+	default:
 		return problem("unsupported_media_type",
 			"Content-Type is %.60q, want application/json (curl --json sends it)", t).at("Content-Type")
 	}

@@ -51,7 +51,11 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 	}
 	a := &api{svc: svc, log: log, mux: http.NewServeMux()}
 	a.mount()
-	return a.mux
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, log, problem("cross_origin", "the request comes from a page of %.80q", r.Header.Get("Origin")))
+	}))
+	return guard.Handler(a.mux)
 }
 
 // extendDeadlines lets a long poll outlive the server's timeouts. A test

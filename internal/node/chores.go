@@ -58,12 +58,25 @@ func (n *Node) expire(ctx context.Context, d session.Due) error {
 	if !d.Idle {
 		return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Postpone(tx, d) })
 	}
-	cmd := session.Command{Space: d.Space, Session: d.Session, Actor: n.cfg.Name, Do: session.ExpireSession{}}
+	cmd := session.Command{Space: d.Space, Session: d.Session, Actor: n.cfg.Name,
+		IfMatch: &d.Version, Do: session.ExpireSession{}}
 	_, err := n.Write(ctx, cmd, httpapi.Local)
-	if errors.Is(err, session.ErrSessionExpired) || errors.Is(err, session.ErrSessionErased) || errors.Is(err, session.ErrNoSession) {
+	if settled(err) {
 		return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Postpone(tx, d) })
 	}
 	return err
+}
+
+// settled reports whether there is nothing to expire any more, or not yet.
+func settled(err error) bool {
+	for _, e := range []error{
+		session.ErrSessionExpired, session.ErrSessionErased, session.ErrNoSession, session.ErrVersionMoved,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) purgeErased(ctx context.Context) error {
