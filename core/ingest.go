@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/protocol"
@@ -25,7 +26,33 @@ type ingest struct {
 	partition int
 	log       *slog.Logger
 	applied   atomic.Uint64 // position in the stream
-	caughtUp  atomic.Bool   // the end of the stream was reached once
+	goal      atomic.Uint64 // where the stream ended when reading began
+	begun     atomic.Bool   // goal is known
+}
+
+// endRetry is the pause between questions for the end of a stream.
+const endRetry = 100 * time.Millisecond
+
+// caughtUp reports whether what was in the stream when reading began is
+// applied. The present end would not do: under load it is never reached.
+func (g *ingest) caughtUp() bool { return g.begun.Load() && g.applied.Load() >= g.goal.Load() }
+
+// begin learns where the stream ends now.
+func (g *ingest) begin(ctx context.Context) error {
+	for {
+		end, err := g.bus.End(ctx, g.partition)
+		if err == nil {
+			g.goal.Store(end)
+			g.begun.Store(true)
+			return nil
+		}
+		g.log.Debug("end of stream not known yet", slog.Int("partition", g.partition), slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(endRetry):
+		}
+	}
 }
 
 // Run reads until ctx ends. A stream that was made again is read from its
@@ -37,6 +64,9 @@ func (g *ingest) Run(ctx context.Context) error {
 	}
 	for {
 		g.applied.Store(from.Seq)
+		if err := g.begin(ctx); err != nil {
+			return err
+		}
 		err := g.bus.Consume(ctx, g.partition, from, func(b Batch) error { return g.take(ctx, b) })
 		if !errors.Is(err, ErrStreamRecreated) {
 			return err
@@ -90,9 +120,6 @@ func (g *ingest) take(ctx context.Context, b Batch) error {
 					return err
 				}
 			}
-		}
-		if part.Msgs[n-1].Pending == 0 {
-			g.caughtUp.Store(true)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -177,19 +178,9 @@ func (c *Core) runLink(ctx context.Context) error {
 	return c.link.Run(ctx)
 }
 
-// caughtUp reports whether every stream was read to its end once.
+// caughtUp reports whether each stream was read to where it ended at the start.
 func (c *Core) caughtUp() bool {
-	last := make(map[int]uint64, len(c.ingests))
-	for _, s := range c.bus.Streams() {
-		last[s.Partition] = s.Last
-	}
-	for i, g := range c.ingests {
-		end, known := last[i]
-		if !g.caughtUp.Load() && (!known || end > g.applied.Load()) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(c.ingests, func(g *ingest) bool { return !g.caughtUp() })
 }
 
 func (c *Core) onFact(f protocol.Fact) {

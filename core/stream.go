@@ -136,6 +136,17 @@ func (b *Bus) prepare(ctx context.Context) error {
 	return nil
 }
 
+// End asks a partition's leader for the number of its last message.
+func (b *Bus) End(ctx context.Context, partition int) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := b.js.Stream(ctx, StreamName(partition))
+	if err != nil {
+		return 0, fmt.Errorf("end of stream %s: %w", StreamName(partition), err)
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
+
 func (b *Bus) setLastError(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,6 +7,10 @@ import (
 	"github.com/causeway-sync/causeway/vclock"
 )
 
+// notReadyFailures bounds what a core node that is starting adds to the pause
+// before the next request.
+const notReadyFailures = 3
+
 // downState is how far the way down is.
 type downState uint8
 
@@ -249,6 +253,8 @@ func (e *Edge) refused(at Instant, m Refused, out *EdgeOutput) {
 	switch {
 	case m.Code == CodeFencedOrigin:
 		out.fact(Fenced{Origin: e.cfg.Origin})
+	case m.Code == CodeNotReady: // it answers, and will be ready soon
+		d.failures = min(d.failures, notReadyFailures)
 	case m.Code.lasting():
 		d.retry = at.Later(e.cfg.BackoffMax/2 + e.backoff(20)/2)
 	}

@@ -170,7 +170,7 @@ func (s *Store) group(waiting []*request) (rest []*request) {
 		}
 		return nil
 	}
-	b := kv.NewBatch(reader{store: s, txn: s.snap.txn}, s.limits.threshold)
+	b := kv.NewBatch(cached{reader: reader{store: s, txn: s.snap.txn}, cache: s.cache}, s.limits.threshold)
 	var ran []*request
 	for i, r := range waiting {
 		if !r.begin() {
@@ -267,6 +267,7 @@ func (s *Store) write(b *kv.Batch, next uint64) (err error) {
 		} else {
 			err = txn.Set(w.Key, kv.Seal(w.Key, w.Value))
 		}
+		s.cache.written(w.Key, w.Value) // after a failed commit nobody reads it
 		if err != nil {
 			return fmt.Errorf("write %q: %w", w.Key, err)
 		}

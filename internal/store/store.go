@@ -53,6 +53,7 @@ type Store struct {
 	snap   *snapshot
 
 	commit      uint64 // number of the last commit; owned by Run
+	cache       *cache // owned by Run
 	pace        pace   // of the last group; owned by Run
 	counters    counters
 	unconfirmed bool
@@ -88,6 +89,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		opt: o, log: log, lock: lock, space: newGauge(o),
 		queue: make(chan *request, 2*o.MaxGroupOps), stopped: make(chan struct{}), collects: true,
+		cache: newCache(o.Profile),
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.release())

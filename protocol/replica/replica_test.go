@@ -1,0 +1,345 @@
+package replica_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/causeway-sync/causeway/internal/store/memstore"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+const space = "shop"
+
+// peer is a replica on a store in memory.
+type peer struct {
+	t    fataler
+	disk *memstore.Mem
+	r    *replica.Replica
+	wall uint64
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func newPeer(t fataler, origin vclock.Origin) *peer {
+	t.Helper()
+	p := &peer{t: t, disk: memstore.New(), wall: 1_000_000}
+	p.reopen(origin)
+	return p
+}
+
+func (p *peer) reopen(origin vclock.Origin) {
+	p.t.Helper()
+	p.view(func(r session.Reader) (err error) {
+		p.r, err = replica.Open(r, origin)
+		return err
+	})
+}
+
+func (p *peer) view(fn func(session.Reader) error) {
+	p.t.Helper()
+	if err := p.disk.View(fn); err != nil {
+		p.t.Fatalf("view: %v", err)
+	}
+}
+
+func (p *peer) update(fn func(session.Tx) error) error { return p.disk.Update(fn) }
+
+func (p *peer) now() replica.Now { return replica.Now{Wall: p.wall} }
+
+func (p *peer) do(id string, action session.Action, key string) (session.Written, error) {
+	p.wall++
+	var w session.Written
+	err := p.update(func(tx session.Tx) (err error) {
+		w, err = p.r.Write(tx, p.now(), session.Command{Space: space, Session: id, Key: key, Do: action})
+		return err
+	})
+	return w, err
+}
+
+func (p *peer) must(id string, action session.Action, key string) session.Written {
+	p.t.Helper()
+	w, err := p.do(id, action, key)
+	if err != nil {
+		p.t.Fatalf("%T in %s: %v", action, id, err)
+	}
+	return w
+}
+
+func say(text string) session.Append {
+	return session.Append{Messages: []session.Draft{{Role: "user", Content: fmt.Appendf(nil, "%q", text)}}}
+}
+
+func (p *peer) ingest(f *protocol.Frame) (done replica.Ingested, err error) {
+	err = p.update(func(tx session.Tx) (err error) {
+		done, err = p.r.Ingest(tx, p.now(), f)
+		return err
+	})
+	return done, err
+}
+
+func (p *peer) frame(f protocol.Feed, from vclock.Seq, ops int) (frame *protocol.Frame) {
+	p.t.Helper()
+	p.view(func(r session.Reader) (err error) {
+		frame, err = replica.FrameAt(r, f, from, replica.Budget{Ops: ops, Bytes: 1 << 20})
+		return err
+	})
+	return frame
+}
+
+func (p *peer) head(f protocol.Feed) (h protocol.Head) {
+	p.t.Helper()
+	p.view(func(r session.Reader) (err error) {
+		h, err = replica.HeadOf(r, f)
+		return err
+	})
+	return h
+}
+
+func (p *peer) digest() (sum [32]byte, totals replica.Totals) {
+	p.t.Helper()
+	p.view(func(r session.Reader) (err error) {
+		if sum, _, err = session.SpaceDigest(r, space); err != nil {
+			return err
+		}
+		totals, err = replica.Count(r, space)
+		return err
+	})
+	return sum, totals
+}
+
+// pull takes everything that from has and p lacks, in from's order of arrival.
+func (p *peer) pull(from *peer, budget int) {
+	p.t.Helper()
+	for more := true; more; {
+		var after vclock.Vector
+		p.view(func(r session.Reader) (err error) {
+			after, err = replica.Vector(r, space)
+			return err
+		})
+		var frames []*protocol.Frame
+		from.view(func(r session.Reader) (err error) {
+			frames, _, more, err = replica.Missing(r, space, after, replica.Budget{Ops: budget, Bytes: 1 << 20})
+			return err
+		})
+		for _, f := range frames {
+			if err := f.Verify(); err != nil {
+				p.t.Fatalf("frame of Missing: %v", err)
+			}
+			if _, err := p.ingest(f); err != nil {
+				p.t.Fatalf("ingest %s %d-%d: %v", f.Origin, f.From, f.To(), err)
+			}
+		}
+	}
+}
+
+func feed(o vclock.Origin) protocol.Feed { return protocol.Feed{Space: space, Origin: o} }
+
+// Random writes at three replicas and random pieces of feeds between them, out
+// of order among feeds, overlapping and repeated: in the end all hold the same
+// state and nothing waits.
+func TestReplicasConverge(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		peers := []*peer{newPeer(t, "a~1"), newPeer(t, "b~1"), newPeer(t, "c~1")}
+		sessions := []string{"s1", "s2"}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			p := rapid.SampledFrom(peers).Draw(t, "peer")
+			if rapid.IntRange(0, 2).Draw(t, "what") > 0 {
+				id := rapid.SampledFrom(sessions).Draw(t, "session")
+				if _, err := p.do(id, say(fmt.Sprint(p.wall)), ""); errors.Is(err, session.ErrNoSession) {
+					p.must(id, session.OpenSession{}, "")
+				}
+				continue
+			}
+			from := rapid.SampledFrom(peers).Draw(t, "from")
+			o := rapid.SampledFrom(peers).Draw(t, "feed").r.Origin()
+			have := p.head(feed(o)).Seq
+			start := vclock.Seq(rapid.IntRange(1, int(have)+1).Draw(t, "start"))
+			f := from.frame(feed(o), start, rapid.IntRange(1, 5).Draw(t, "ops"))
+			if f == nil {
+				continue
+			}
+			if _, err := p.ingest(f); err != nil {
+				t.Fatalf("ingest: %v", err)
+			}
+		}
+		budget := rapid.IntRange(1, 40).Draw(t, "budget")
+		for range 2 {
+			for _, p := range peers {
+				for _, q := range peers {
+					p.pull(q, budget)
+				}
+			}
+		}
+		want, _ := peers[0].digest()
+		for _, p := range peers {
+			if got, totals := p.digest(); got != want || totals.Waiting != 0 {
+				t.Fatalf("replica %s: digest %x, %d waiting; want %x and none", p.r.Origin(), got[:4], totals.Waiting, want[:4])
+			}
+		}
+	})
+}
+
+// An op that arrives before what it depends on is held, and applied when that
+// has come (I6).
+func TestOpWaitsForItsDependencies(t *testing.T) {
+	t.Parallel()
+	a, b, c := newPeer(t, "a~1"), newPeer(t, "b~1"), newPeer(t, "c~1")
+	a.must("s", session.OpenSession{}, "")
+	a.must("s", say("first"), "")
+	b.pull(a, 100)
+	b.must("s", say("second"), "")
+	if _, err := c.ingest(b.frame(feed("b~1"), 1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if _, totals := c.digest(); totals.Waiting != 1 {
+		t.Fatalf("%d ops wait, want 1", totals.Waiting)
+	}
+	c.pull(a, 100)
+	want, _ := b.digest()
+	if got, totals := c.digest(); got != want || totals.Waiting != 0 {
+		t.Errorf("digest %x, %d waiting; want %x and none", got[:4], totals.Waiting, want[:4])
+	}
+}
+
+// What does not fit a feed is refused and changes nothing: a gap (F43), other
+// content under a number that is held (F44), an op of another feed.
+func TestRefusedFramesChangeNothing(t *testing.T) {
+	t.Parallel()
+	a, twin, c := newPeer(t, "a~1"), newPeer(t, "a~1"), newPeer(t, "c~1")
+	for _, p := range []*peer{a, twin} {
+		p.must("s", session.OpenSession{}, "")
+	}
+	a.must("s", say("one"), "")
+	a.must("s", say("two"), "")
+	twin.wall += 50
+	twin.must("s", say("other"), "")
+	twin.must("s", say("another"), "")
+	if _, err := c.ingest(a.frame(feed("a~1"), 1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	moved := *a.frame(feed("a~1"), 3, 1)
+	moved.Origin = "c~9"
+	moved.From, moved.Prev = 1, protocol.Chain{}
+	moved.Last = moved.Prev.Next(moved.Entries[0].Hash)
+	cases := []struct {
+		name string
+		f    *protocol.Frame
+		want error
+	}{
+		{"gap", func() *protocol.Frame { f := *a.frame(feed("a~1"), 3, 1); f.From = 4; return &f }(), replica.ErrGap},
+		{"all held, other content", twin.frame(feed("a~1"), 2, 1), replica.ErrFork},
+		{"overlap, other content", twin.frame(feed("a~1"), 2, 2), replica.ErrFork},
+		{"next, other past", twin.frame(feed("a~1"), 3, 1), replica.ErrFork},
+		{"op of another feed", &moved, replica.ErrForeign},
+	}
+	before, totals := c.digest()
+	for _, tc := range cases {
+		if _, err := c.ingest(tc.f); !errors.Is(err, tc.want) {
+			t.Errorf("%s: ingest returned %v, want %v", tc.name, err, tc.want)
+		}
+		if after, now := c.digest(); after != before || now != totals {
+			t.Errorf("%s: state changed", tc.name)
+		}
+	}
+	if _, err := c.ingest(a.frame(feed("a~1"), 1, 3)); err != nil {
+		t.Errorf("the true feed is refused afterwards: %v", err)
+	}
+}
+
+// A damaged op record is put back from another replica; other content is not
+// accepted in its place (F4, I17, I20).
+func TestRestoreDamagedRecord(t *testing.T) {
+	t.Parallel()
+	a, b := newPeer(t, "a~1"), newPeer(t, "b~1")
+	a.must("s", session.OpenSession{}, "")
+	for i := range 5 {
+		a.must("s", say(fmt.Sprint(i)), "")
+	}
+	b.pull(a, 100)
+	want, _ := b.digest()
+	for seq := vclock.Seq(1); seq <= 6; seq++ {
+		key := session.OpKey(space, "a~1", seq)
+		if err := b.update(func(tx session.Tx) error { return tx.Delete(key) }); err != nil {
+			t.Fatal(err)
+		}
+		var corrupt *session.CorruptError
+		err := b.disk.View(func(r session.Reader) error {
+			_, _, err := replica.ChainAt(r, feed("a~1"), seq)
+			if err == nil {
+				_, err = replica.FrameAt(r, feed("a~1"), seq, replica.Budget{Ops: 1, Bytes: 1 << 20})
+			}
+			return err
+		})
+		if !errors.As(err, &corrupt) || !bytes.Equal(corrupt.Key, key) {
+			t.Errorf("op %d is gone: got %v, want a CorruptError of its key", seq, err)
+		}
+		forged := *a.frame(feed("a~1"), seq, 1)
+		forged.Entries = []protocol.Entry{{Bytes: []byte("x"), Hash: protocol.HashOp([]byte("x"))}}
+		forged.Last = forged.Prev.Next(forged.Entries[0].Hash)
+		if err := b.update(func(tx session.Tx) error { return replica.Restore(tx, &forged) }); !errors.Is(err, replica.ErrFork) {
+			t.Errorf("forged op %d: Restore returned %v, want ErrFork", seq, err)
+		}
+		sound := a.frame(feed("a~1"), seq, 1)
+		if err := b.update(func(tx session.Tx) error { return replica.Restore(tx, sound) }); err != nil {
+			t.Errorf("Restore of op %d: %v", seq, err)
+		}
+		if got, _ := b.digest(); got != want {
+			t.Errorf("digest after restoring op %d differs", seq)
+		}
+	}
+}
+
+// A node that was set back and wrote on collides with what the core holds of
+// its feed. Its own ops are made again under a new origin; together with the
+// core's everything is there (F36).
+func TestReissueAfterFork(t *testing.T) {
+	t.Parallel()
+	core, e := newPeer(t, "core~1"), newPeer(t, "e~1")
+	e.must("s", session.OpenSession{}, "")
+	first := e.must("s", say("before"), "").Ops[0]
+	core.pull(e, 100)
+	old := e.disk.Clone()
+	e.must("s", say("lost here, held by the core"), "")
+	core.pull(e, 100)
+
+	set := &peer{t: t, disk: old, wall: e.wall + 100}
+	set.reopen("e~1")
+	w := set.must("s", say("after the restore"), "")
+	set.must("s", say("a reply to it"), "")
+	set.must("s", session.EditMessage{ID: session.MessageID(&w.Ops[0]), Content: []byte(`"edited"`)}, "")
+	if err := set.update(func(tx session.Tx) error {
+		set.r.Renew("e~2")
+		_, err := set.r.Reissue(tx, set.now(), feed("e~1"), first.Dot.Seq)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	set.pull(core, 100)
+	core.pull(set, 100)
+	want, _ := core.digest()
+	if got, totals := set.digest(); got != want || totals.Waiting != 0 {
+		t.Fatalf("digests differ after the reissue (%d waiting)", totals.Waiting)
+	}
+	core.view(func(r session.Reader) error {
+		msgs, _, err := session.Messages(r, space, "s", session.Query{Limit: 10})
+		var texts []string
+		for _, m := range msgs {
+			texts = append(texts, string(m.Content))
+		}
+		if len(texts) != 4 || texts[2] == texts[1] || fmt.Sprint(texts) != `["before" "lost here, held by the core" "edited" "a reply to it"]` {
+			t.Errorf("messages are %v, want all four", texts)
+		}
+		return err
+	})
+}
