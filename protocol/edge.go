@@ -354,7 +354,7 @@ func (e *Edge) received(at Instant, in Received, out *EdgeOutput) error {
 	case Detach:
 		e.detached(at, m, out)
 	case Digest:
-		out.fact(DigestCompared{Space: m.Space, Vector: m.Vector, Agreement: m.Agreement})
+		out.fact(DigestCompared(m))
 	default:
 		return fmt.Errorf("edge half, %T: %w", in.Message, ErrUnexpected)
 	}

@@ -43,7 +43,6 @@ type fault struct {
 	what  string // "lose", "dup", "delay"
 	kind  string // e.g. "deliver"
 	to    string
-	by    time.Duration
 	count int
 }
 

@@ -21,7 +21,6 @@ type history struct {
 	t       *rapid.T
 	rs      []*replica
 	counter int
-	keys    int
 }
 
 func (h *history) value() string { h.counter++; return fmt.Sprintf(`"v%d;"`, h.counter) }
