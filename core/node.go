@@ -42,18 +42,21 @@ type Core struct {
 
 // Open opens the store, the API's listener and the NATS server; version is
 // that of the program. Errors name the key or the address that is wrong.
-func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (c *Core, err error) {
+func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Core, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c = &Core{cfg: cfg, log: log, attached: make(map[string]bool)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.close())
-		}
-	}()
+	c := &Core{cfg: cfg, log: log, attached: make(map[string]bool)}
+	if err := c.open(ctx, version); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *Core) open(ctx context.Context, version string) (err error) {
+	cfg, log := c.cfg, c.log
 	if c.listener, err = node.Listen(ctx, "api", cfg.API); err != nil {
-		return nil, err
+		return err
 	}
 	opts := store.CoreOptions(filepath.Join(cfg.Data, "store"))
 	opts.Log = log
@@ -63,16 +66,16 @@ func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (c 
 		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: time.Second, SweepGrace: sweepGrace, Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.node.Report(c.report)
 	if c.bus, err = StartBus(ctx, c.busConfig()); err != nil {
-		return nil, err
+		return err
 	}
-	if err = c.openDelivery(); err != nil {
-		return nil, err
+	if err := c.openDelivery(); err != nil {
+		return err
 	}
-	return c, c.openSync()
+	return c.openSync()
 }
 
 func (c *Core) busConfig() BusConfig {

@@ -103,7 +103,7 @@ func startChaos(t testing.TB, seed uint64, nodes ...*process) *chaos {
 	for i := range writersPerRun {
 		w := &writer{
 			name: fmt.Sprintf("w%d", i), node: nodes[i%len(nodes)], level: "local", tally: c.tally,
-			rng: rand.New(rand.NewPCG(seed, uint64(i))),
+			rng:    rand.New(rand.NewPCG(seed, uint64(i))),
 			client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1}},
 		}
 		if i/len(nodes)%4 == 0 {

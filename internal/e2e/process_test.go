@@ -134,6 +134,9 @@ func newProcess(t testing.TB, cfg childConfig) *process {
 	}
 	p := &process{t: t, cfg: cfg, log: filepath.Join(t.ArtifactDir(), cfg.Node+".log")}
 	t.Cleanup(func() {
+		if t.Failed() { // the log then shows what each goroutine waits for
+			_ = p.signal(syscall.SIGQUIT) // its outcome is that it was told to
+		}
 		p.kill()
 		p.judgeLog()
 	})
