@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -116,4 +120,99 @@ func TestRetryAtAnotherEdge(t *testing.T) {
 			t.Errorf("%d messages at %s, want 1", len(got), u)
 		}
 	}
+}
+
+// The long version: behind a cut link 1,000 messages and 200 context patches
+// on each side, half of them in the same ten sessions. Healed, every replica
+// shows the same order and the same conflicts, nothing lost, nothing twice.
+func TestLongCutConverges(t *testing.T) {
+	t.Parallel()
+	const shared, writes, patches = 10, 1000, 200
+	c := newCluster(t, 2)
+	for i := range shared {
+		call(t, "POST", c.sites[0].url+sessions, map[string]any{"id": fmt.Sprintf("both-%d", i)}, 201, nil)
+	}
+	c.converge("default", c.urls()...)
+	c.sites[0].cut(false)
+	written := make(map[string]int) // how often each text must be found
+	var mu sync.Mutex
+	var writers sync.WaitGroup
+	for _, s := range c.sites {
+		for lane := range shared {
+			writers.Go(func() {
+				own := fmt.Sprintf("%s-%d", s.name, lane)
+				call(t, "POST", s.url+sessions, map[string]any{"id": own}, 201, nil)
+				for i := range writes / shared {
+					id := []string{fmt.Sprintf("both-%d", lane), own}[i%2]
+					text := fmt.Sprintf("%s %d %d", s.name, lane, i)
+					say(t, s.url, id, "user", text)
+					mu.Lock()
+					written[fmt.Sprintf("%q", text)]++
+					mu.Unlock()
+					if i%(writes/patches) == 0 {
+						patch := map[string]any{"last": text, s.name: i, "n": map[string]any{fmt.Sprint(i % 3): text}}
+						call(t, "PATCH", s.url+sessions+"/"+id+"/context", patch, 200, nil)
+					}
+				}
+			})
+		}
+	}
+	writers.Wait()
+	c.sites[0].cut(true)
+	c.converge("default", c.urls()...)
+	found := make(map[string]int)
+	for _, id := range sessionIDs(t, c.coreURL) {
+		want := messages(t, c.coreURL, "default", id)
+		doc := document(t, c.coreURL, id)
+		for _, m := range want {
+			found[string(m.Content)]++
+		}
+		for _, s := range c.sites {
+			if got := messages(t, s.url, "default", id); !slices.Equal(texts(got), texts(want)) {
+				t.Errorf("session %s reads differently at %s and core-1", id, s.name)
+			}
+			if got := document(t, s.url, id); got != doc {
+				t.Errorf("session %s: %s shows\n%s\ncore-1 shows\n%s", id, s.name, got, doc)
+			}
+		}
+		if strings.HasPrefix(id, "both") && (sideChanges(want) != 1 || !strings.Contains(doc, `"path":"/last"`)) {
+			t.Errorf("session %s: sides change %d times, want once; its conflicts: %s", id, sideChanges(want), doc)
+		}
+	}
+	if !maps.Equal(found, written) {
+		t.Errorf("%d texts found, %d written; they must be the same, each once", len(found), len(written))
+	}
+}
+
+// sideChanges counts how often the origin changes along the messages.
+func sideChanges(ms []message) int {
+	n := 0
+	for i := 1; i < len(ms); i++ {
+		if ms[i].Origin != ms[i-1].Origin {
+			n++
+		}
+	}
+	return n
+}
+
+// document is what a node shows of a session besides its messages.
+func document(t testing.TB, node, id string) string {
+	t.Helper()
+	var doc json.RawMessage
+	call(t, "GET", node+sessions+"/"+id, nil, 200, &doc)
+	return string(doc)
+}
+
+func sessionIDs(t testing.TB, node string) []string {
+	t.Helper()
+	var page struct {
+		Sessions []struct{ ID string }
+		Next     string
+	}
+	call(t, "GET", node+sessions+"?limit=1000", nil, 200, &page)
+	var ids []string
+	for _, s := range page.Sessions {
+		ids = append(ids, s.ID)
+	}
+	return ids
 }
