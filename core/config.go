@@ -15,39 +15,42 @@ import (
 // defaults.
 type Config struct {
 	// Node is the core node's name, unique in the cluster: "core-1".
-	Node string `yaml:"node"`
+	Node string `yaml:"node" help:"name of the node, unique in the cluster"`
 	// ClusterName is the name that all core nodes and edges share.
-	ClusterName string `yaml:"cluster_name"`
+	ClusterName string `yaml:"cluster_name" help:"name that edge and core share"`
 	// Data is the directory of the store and of the streams.
-	Data string `yaml:"data"`
+	Data string `yaml:"data" help:"directory of the store"`
 	// API is where the HTTP API listens, HOST:PORT.
-	API string `yaml:"api"`
+	API string `yaml:"api" help:"where the HTTP API listens, HOST:PORT"`
+	// Gossip is where the ring of neighbours will listen, HOST:PORT. It is
+	// checked and not used yet: discovery comes with its own issue.
+	Gossip string `yaml:"gossip" help:"where gossip will listen, HOST:PORT; taken and checked, not used yet"`
 	// NATS is where edges connect, HOST:PORT.
-	NATS string `yaml:"nats"`
+	NATS string `yaml:"nats" help:"where edges connect, HOST:PORT"`
 	// Cluster is where the other core nodes connect, HOST:PORT. Not used by a
 	// core of one node.
-	Cluster string `yaml:"cluster"`
+	Cluster string `yaml:"cluster" help:"where the other core nodes connect, HOST:PORT"`
 	// Peers are the Cluster addresses of all core nodes: none for one node,
 	// three or five otherwise (this node's own may be left out).
-	Peers []string `yaml:"peers"`
+	Peers []string `yaml:"peers" help:"cluster addresses of all core nodes, HOST:PORT with commas; none: a core of one"`
 	// Partitions is the number of op streams, chosen when the cluster is made.
-	Partitions int `yaml:"partitions"`
+	Partitions int `yaml:"partitions" help:"number of op streams, chosen when the cluster is made"`
 	// StreamBytes bounds the op streams of this node together. When they are
 	// full the core refuses frames and the edges keep theirs.
-	StreamBytes config.Bytes `yaml:"stream_bytes"`
+	StreamBytes config.Bytes `yaml:"stream_bytes" help:"size of the op streams of this node together"`
 	// StreamAge is how long frames stay in the streams; a core node that was
 	// away for longer is filled by its peers and the edges.
-	StreamAge config.Duration `yaml:"stream_age"`
+	StreamAge config.Duration `yaml:"stream_age" help:"how long frames stay in the op streams"`
 	// Insecure allows listeners on addresses other than loopback although
 	// nothing protects them yet.
-	Insecure bool `yaml:"insecure"`
+	Insecure bool `yaml:"insecure" help:"allow listeners on other addresses than loopback, with nothing to protect them"`
 	// CoreTimeout is how long a write that asks for level core waits for the
 	// quorum before it is answered as local and degraded.
-	CoreTimeout config.Duration `yaml:"core_timeout"`
+	CoreTimeout config.Duration `yaml:"core_timeout" help:"how long a write at level core waits for the quorum"`
 	// Reserve is the free disk space below which new writes are refused.
-	Reserve config.Bytes `yaml:"reserve"`
+	Reserve config.Bytes `yaml:"reserve" help:"free disk space below which writes are refused"`
 	// Log is "debug", "info", "warn" or "error".
-	Log string `yaml:"log"`
+	Log string `yaml:"log" help:"debug, info, warn or error"`
 }
 
 // DefaultConfig is one core node on a developer's machine.
@@ -68,10 +71,11 @@ func (c Config) Validate() error {
 	errs := []error{
 		config.CheckListen("api", c.API, c.Insecure),
 		config.CheckListen("nats", c.NATS, c.Insecure),
+		checkGossip(c.Gossip, c.Insecure),
 	}
-	for path, name := range map[string]string{"node": c.Node, "cluster_name": c.ClusterName} {
-		if !nodeName.MatchString(name) {
-			errs = append(errs, bad(path, fmt.Sprintf("%q", name),
+	for _, key := range []struct{ path, name string }{{"node", c.Node}, {"cluster_name", c.ClusterName}} {
+		if !nodeName.MatchString(key.name) {
+			errs = append(errs, bad(key.path, fmt.Sprintf("%q", key.name),
 				"1 to 63 lower-case letters, digits and dashes, beginning with a letter or digit"))
 		}
 	}
@@ -117,3 +121,10 @@ func (c Config) Nodes() int {
 // Required is how many core stores must hold an op before its origin may let
 // go of it: a majority.
 func (c Config) Required() int { return c.Nodes()/2 + 1 }
+
+func checkGossip(addr string, insecure bool) error {
+	if addr == "" {
+		return nil
+	}
+	return config.CheckListen("gossip", addr, insecure)
+}

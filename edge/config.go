@@ -17,35 +17,38 @@ import (
 // defaults.
 type Config struct {
 	// Node is the edge's name, unique in the cluster: "store-42-till-1".
-	Node string `yaml:"node"`
+	Node string `yaml:"node" help:"name of the node, unique in the cluster"`
 	// ClusterName is the name that edge and core must share.
-	ClusterName string `yaml:"cluster_name"`
+	ClusterName string `yaml:"cluster_name" help:"name that edge and core share"`
 	// Data is the directory of the store. It must not be shared or copied
 	// while in use; a restored copy is noticed and gets a new origin.
-	Data string `yaml:"data"`
+	Data string `yaml:"data" help:"directory of the store"`
 	// API is where the HTTP API listens, HOST:PORT.
-	API string `yaml:"api"`
+	API string `yaml:"api" help:"where the HTTP API listens, HOST:PORT"`
+	// Gossip is where the ring of neighbours will listen, HOST:PORT. It is
+	// checked and not used yet: discovery comes with its own issue.
+	Gossip string `yaml:"gossip" help:"where gossip will listen, HOST:PORT; taken and checked, not used yet"`
 	// Core lists NATS addresses of core nodes, nats://HOST:PORT; any of them
 	// will do. Empty: the edge works alone.
-	Core []string `yaml:"core"`
+	Core []string `yaml:"core" help:"NATS addresses of core nodes, nats://HOST:PORT with commas; none: the edge works alone"`
 	// Spaces that this edge carries; "default" always, "*" for every space.
-	Spaces []string `yaml:"spaces"`
+	Spaces []string `yaml:"spaces" help:"spaces that the edge carries, with commas; * is every space"`
 	// Insecure allows listeners on addresses other than loopback although
 	// nothing protects them yet.
-	Insecure bool `yaml:"insecure"`
+	Insecure bool `yaml:"insecure" help:"allow listeners on other addresses than loopback, with nothing to protect them"`
 	// Compress says when frames are compressed: "auto" above 5 ms of round
 	// trip, "on", "off".
-	Compress string `yaml:"compress"`
+	Compress string `yaml:"compress" help:"when frames are compressed: auto, on or off"`
 	// CoreTimeout is how long a write that asks for level core waits before it
 	// is answered as local and degraded. Longer waits hide short cuts from
 	// clients, shorter ones answer sooner when the link is down.
-	CoreTimeout config.Duration `yaml:"core_timeout"`
+	CoreTimeout config.Duration `yaml:"core_timeout" help:"how long a write at level core waits for the quorum"`
 	// Reserve is the free disk space below which new writes are refused, so
 	// that the store can still sync and close: 64MB holds about an hour of a
 	// busy edge.
-	Reserve config.Bytes `yaml:"reserve"`
+	Reserve config.Bytes `yaml:"reserve" help:"free disk space below which writes are refused"`
 	// Log is "debug", "info", "warn" or "error".
-	Log string `yaml:"log"`
+	Log string `yaml:"log" help:"debug, info, warn or error"`
 }
 
 // DefaultConfig works on a developer's machine without a file.
@@ -63,7 +66,7 @@ var nodeName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 func (c Config) Validate() error {
 	errs := []error{
 		CheckNode("node", c.Node), CheckNode("cluster_name", c.ClusterName), CheckSpaces(c.Spaces),
-		config.CheckListen("api", c.API, c.Insecure),
+		config.CheckListen("api", c.API, c.Insecure), checkGossip(c.Gossip, c.Insecure),
 		CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
 		CheckLog(c.Log),
 	}
@@ -120,4 +123,11 @@ func CheckLog(level string) error {
 		return &config.FieldError{Path: "log", Got: fmt.Sprintf("%q", level), Rule: "debug, info, warn or error"}
 	}
 	return nil
+}
+
+func checkGossip(addr string, insecure bool) error {
+	if addr == "" {
+		return nil
+	}
+	return config.CheckListen("gossip", addr, insecure)
 }

@@ -93,7 +93,7 @@ func TestExitCodes(t *testing.T) {
 		{"edge --config " + badConfig, 2, "bad.yaml:1: nod: got an unknown key"},
 		{"edge --config " + dir + "/none.yaml", 2, "no such file"},
 		{"edge --api 0.0.0.0:7101", 2, "insecure: true"},
-		{"edge --core_timeout soon", 2, "--core_timeout"},
+		{"edge --core-timeout soon", 2, "core_timeout"},
 		{"core --partitions 0 --log loud", 2, "log: got"},
 		{"dev --cores 2", 2, "1, 3 or 5"},
 	} {

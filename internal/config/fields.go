@@ -150,7 +150,7 @@ type Flags struct{ given []given }
 type given struct{ path, text string }
 
 // Bind adds a flag to fs for every key of the struct that into points to, by
-// its path: --node, --log.level. Lists are written with commas. The values of
+// its path with dashes: --node, --core-timeout. Lists are written with commas. The values of
 // into are shown as defaults and are not changed.
 func Bind(fs *flag.FlagSet, into any) *Flags {
 	f := &Flags{}
@@ -178,10 +178,11 @@ func (f *Flags) bind(fs *flag.FlagSet, path string, v reflect.Value) {
 			usage += " (default " + text + ")"
 		}
 		set := func(s string) error { f.given = append(f.given, given{at, s}); return nil }
+		flagName := strings.ReplaceAll(at, "_", "-")
 		if fv.Kind() == reflect.Bool {
-			fs.BoolFunc(at, usage, set)
+			fs.BoolFunc(flagName, usage, set)
 		} else {
-			fs.Func(at, usage, set)
+			fs.Func(flagName, usage, set)
 		}
 	}
 }
