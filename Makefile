@@ -12,7 +12,7 @@ help:
 	@echo "make test    all tests, with the race detector"
 	@echo "make check   what CI runs on a commit: format, vet, staticcheck, tests, short fuzzing"
 	@echo "make bench   the numbers of docs/OPERATIONS.md, each beside its raw reference"
-	@echo "make soak    kill -9, cut links and damage files until stopped"
+	@echo "make soak    kill -9 edges and core nodes under load until stopped"
 	@echo "make cross   binaries for linux amd64 and arm64, and a darwin compile"
 
 build:
@@ -42,8 +42,8 @@ fuzz:
 bench: build
 	./bench.sh
 
-soak: build
-	$(GO) test -tags soak -timeout 0 -run '^TestSoak' -v ./cmd/causeway
+soak:
+	$(GO) test -tags soak -timeout 0 -run '^TestSoak' -v ./internal/e2e
 
 cover:
 	$(GO) test -coverprofile=/tmp/causeway-cover.out ./... && $(GO) tool cover -html=/tmp/causeway-cover.out

@@ -48,6 +48,7 @@ type Node struct {
 	hub      hub
 	started  time.Time
 	problems problems
+	damaged  damagedRecords
 	repairs  atomic.Uint64             // records repaired since the start
 	damage   chan session.CorruptError // records to repair; taken by repairLoop
 
@@ -77,7 +78,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, store: s, started: cfg.Wall(),
-		damage: make(chan session.CorruptError, 64),
+		damage: make(chan session.CorruptError, maxDamaged),
 		acked:  make(map[protocol.Feed]vclock.Seq), ackers: make(chan struct{}), let: make(map[protocol.Feed]vclock.Seq),
 	}
 	if err := n.settle(); err != nil {
@@ -112,7 +113,16 @@ func (n *Node) settle() error {
 }
 
 func (n *Node) mustRenew() (bool, string) {
-	if loss := n.store.Lost(); loss != nil && !loss.Unconfirmed {
+	loss := n.store.Lost()
+	if loss == nil && n.store.Stats().Unconfirmed {
+		n.cfg.Log.Warn("the last commit before the stop is not there; it may have been acknowledged if the machine lost power")
+	}
+	if loss != nil && loss.Unconfirmed {
+		n.problems.set("high_water_unusable",
+			"the high-water file is missing or damaged: whether commits were lost is not known", n.cfg.Wall())
+		return true, "the high-water file is missing or damaged"
+	}
+	if loss != nil {
 		n.problems.set("store_lost_commits", fmt.Sprintf(
 			"the store held %d commits at start, %d had been acknowledged; what the core has is fetched again",
 			loss.Found, loss.Committed), n.cfg.Wall())
@@ -203,7 +213,7 @@ func (n *Node) Watch() *Progress {
 	p := newProgress()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.watch = append(n.watch, p)
+	n.watch = append([]*Progress{p}, n.watch...)
 	return p
 }
 

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
@@ -21,6 +24,7 @@ import (
 // repaired. A full queue is no harm: the next read of the record asks again.
 func (n *Node) seen(err error) error {
 	if corrupt, ok := errors.AsType[*session.CorruptError](err); ok {
+		n.damaged.add(corrupt)
 		n.problems.set("record_damaged", corrupt.Error(), n.cfg.Wall())
 		select {
 		case n.damage <- *corrupt:
@@ -33,6 +37,36 @@ func (n *Node) seen(err error) error {
 		}
 	}
 	return err
+}
+
+const maxDamaged = 64 // damaged records remembered and waiting for repair; the next read finds the others again
+
+// damagedRecords are the damaged records that were met and not repaired yet.
+type damagedRecords struct {
+	mu   sync.Mutex
+	open map[string]*session.CorruptError // by key
+}
+
+func (d *damagedRecords) add(c *session.CorruptError) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open == nil {
+		d.open = make(map[string]*session.CorruptError)
+	}
+	if len(d.open) < maxDamaged {
+		d.open[string(c.Key)] = c
+	}
+}
+
+// remove forgets a record and returns one that is left, nil if none is.
+func (d *damagedRecords) remove(key []byte) *session.CorruptError {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.open, string(key))
+	for _, k := range slices.Sorted(maps.Keys(d.open)) {
+		return d.open[k]
+	}
+	return nil
 }
 
 // classes maps what the store refuses to what the API says.
@@ -54,7 +88,11 @@ func (n *Node) repairLoop(ctx context.Context) error {
 				n.cfg.Log.Error("record not repaired", slog.String("record", fmt.Sprintf("%q", d.Key)), slog.Any("error", err))
 				continue
 			}
-			n.problems.clear("record_damaged")
+			if left := n.damaged.remove(d.Key); left == nil {
+				n.problems.clear("record_damaged")
+			} else {
+				n.problems.set("record_damaged", left.Error(), n.cfg.Wall())
+			}
 			n.repairs.Add(1)
 			n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", d.Key)))
 		}

@@ -297,7 +297,7 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 	stats := n.store.Stats()
 	st := httpapi.Status{
 		Node: n.cfg.Name, Role: n.cfg.Role, Cluster: n.cfg.Cluster, Version: n.cfg.Version,
-		Origin: string(n.Origin()), Started: n.started.UTC(), Degraded: n.problems.all(),
+		Origin: string(n.Origin()), Started: n.started.UTC(),
 		Clock: httpapi.ClockStatus{Trust: n.now().Trust.String(), Now: n.cfg.Wall().UTC()},
 		Store: httpapi.StoreStatus{Commits: stats.Commits, BytesFree: stats.BytesFree, Repairs: n.repairs.Load(), Problems: []string{}},
 	}
@@ -305,7 +305,8 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 	if err != nil {
 		return st, err
 	}
-	st.Degraded = append(st.Degraded, storeModes(stats, st.Clock.Now)...)
+	n.noteStore(stats)
+	st.Degraded = n.problems.all()
 	st.Spaces = []httpapi.SpaceStatus{}
 	for _, space := range spaces {
 		s, err := n.spaceStatus(space)
@@ -323,18 +324,18 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 	return st, nil
 }
 
-// storeModes names the degraded modes of the store.
-func storeModes(stats store.Stats, at time.Time) []httpapi.Degradation {
-	var modes []httpapi.Degradation
+// noteStore puts the store's degraded modes in force or out of it.
+func (n *Node) noteStore(stats store.Stats) {
 	if stats.Failed != nil {
-		modes = append(modes, httpapi.Degradation{Name: "store_failed", Since: at,
-			Detail: fmt.Sprintf("no more writes are taken: %v; restart when the disk is sound", stats.Failed)})
+		n.problems.set("store_failed", fmt.Sprintf(
+			"no more writes are taken: %v; restart when the disk is sound", stats.Failed), n.cfg.Wall())
 	}
-	if stats.Reserve != store.ReserveFree {
-		modes = append(modes, httpapi.Degradation{Name: "disk_reserve", Since: at,
-			Detail: fmt.Sprintf("%d bytes are free; new writes are refused until there is more", stats.BytesFree)})
+	if stats.Reserve == store.ReserveFree {
+		n.problems.clear("disk_reserve")
+		return
 	}
-	return modes
+	n.problems.set("disk_reserve", fmt.Sprintf(
+		"%d bytes are free; new writes are refused until there is more", stats.BytesFree), n.cfg.Wall())
 }
 
 func (n *Node) spaceStatus(space string) (httpapi.SpaceStatus, error) {

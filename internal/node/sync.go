@@ -52,6 +52,7 @@ type Sync struct {
 	cfg      SyncConfig
 	machine  *protocol.Edge
 	inputs   chan protocol.EdgeInput // closed by nobody
+	ended    chan struct{}           // closed by Run when it takes no more inputs
 	ingests  chan protocol.Ingest    // closed by nobody; as many as a credit window
 	pending  []protocol.EdgeInput    // answers that the loop made itself
 	started  time.Time
@@ -83,16 +84,19 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 		told:    make(map[protocol.Feed]vclock.Seq),
 		kept:    make(map[protocol.Feed]protocol.FeedSeq),
 		started: time.Now(),
+		ended:   make(chan struct{}),
 	}
 	s.parts.Store(int64(cfg.Partitions))
 	return s, nil
 }
 
-// Input hands an input to the loop; it waits while the loop is behind.
+// Input hands an input to the loop; it waits while the loop is behind, and
+// drops the input when Run has ended.
 func (s *Sync) Input(ctx context.Context, in protocol.EdgeInput) {
 	select {
 	case s.inputs <- in:
 	case <-ctx.Done():
+	case <-s.ended:
 	}
 }
 
@@ -110,6 +114,7 @@ func (s *Sync) Receive(ctx context.Context, data []byte) {
 // Run steps the machine until ctx ends.
 func (s *Sync) Run(ctx context.Context) error {
 	defer s.tasks.Wait()
+	defer close(s.ended)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := s.loadHeads(ctx); err != nil {
@@ -198,11 +203,7 @@ func (s *Sync) carryOut(ctx context.Context, out protocol.EdgeOutput) error {
 		s.node.Acked(a.Feed, a.Seq)
 	}
 	for _, in := range out.Ingest {
-		select {
-		case s.ingests <- in:
-		case <-ctx.Done():
-			return nil
-		}
+		s.handOver(ctx, in)
 	}
 	for _, l := range out.Lookup {
 		if err := s.lookup(l); err != nil {
@@ -222,6 +223,21 @@ func (s *Sync) carryOut(ctx context.Context, out protocol.EdgeOutput) error {
 		s.act(ctx, f)
 	}
 	return nil
+}
+
+// handOver gives a delivery to the ingest loop. It takes inputs meanwhile, or
+// both loops could wait for each other.
+func (s *Sync) handOver(ctx context.Context, in protocol.Ingest) {
+	for {
+		select {
+		case s.ingests <- in:
+			return
+		case other := <-s.inputs:
+			s.pending = append(s.pending, other)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // loadHeads tells the machine what the store holds.
@@ -254,6 +270,7 @@ func (s *Sync) loadHeads(ctx context.Context) error {
 	for _, in := range ins {
 		p := in.(protocol.Persisted)
 		s.node.released(protocol.FeedSeq{Feed: p.Feed, Seq: p.Released})
+		s.node.Acked(p.Feed, p.Released)
 		if _, err := s.step(ctx, in); err != nil {
 			return err
 		}
