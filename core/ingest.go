@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/replica"
@@ -68,11 +69,41 @@ func (g *ingest) Run(ctx context.Context) error {
 			return err
 		}
 		err := g.bus.Consume(ctx, g.partition, from, func(b Batch) error { return g.take(ctx, b) })
-		if !errors.Is(err, ErrStreamRecreated) {
+		switch {
+		case errors.Is(err, ErrStreamRecreated):
+			g.log.Warn("stream was made again; reading it from the beginning", slog.Int("partition", g.partition))
+			from = Position{}
+		case ctx.Err() == nil && passing(err):
+			if from, err = g.pause(ctx, err); err != nil {
+				return err
+			}
+		default:
 			return err
 		}
-		g.log.Warn("stream was made again; reading it from the beginning", slog.Int("partition", g.partition))
-		from = Position{}
+	}
+}
+
+// ingestPause is how long an ingest that met a full disk or a damaged record
+// waits before it tries again.
+const ingestPause = time.Second
+
+// passing reports whether an error of the store may pass while the node runs:
+// space comes back, a damaged record is repaired. A failed commit does not.
+func passing(err error) bool {
+	return errors.Is(err, httpapi.ErrDiskReserve) || errors.Is(err, session.ErrCorrupt)
+}
+
+// pause waits and gives the position to go on from.
+func (g *ingest) pause(ctx context.Context, cause error) (Position, error) {
+	name := fmt.Sprintf("ingest_paused_%d", g.partition)
+	g.log.Error("ingest pauses", slog.Int("partition", g.partition), slog.Any("error", cause))
+	g.node.Degrade(name, cause.Error())
+	defer g.node.Recover(name)
+	select {
+	case <-ctx.Done():
+		return Position{}, context.Cause(ctx)
+	case <-time.After(ingestPause):
+		return g.position()
 	}
 }
 
@@ -114,6 +145,7 @@ func (g *ingest) take(ctx context.Context, b Batch) error {
 			return fmt.Errorf("ingest partition %d up to %d: %w", g.partition, end.Seq, err)
 		}
 		g.applied.Store(end.Seq)
+		g.lookForMissing(part)
 		for i, err := range refused {
 			if err != nil {
 				if err := g.refuse(ctx, frames[i], err); err != nil {
@@ -123,6 +155,20 @@ func (g *ingest) take(ctx context.Context, b Batch) error {
 		}
 	}
 	return nil
+}
+
+// lookForMissing has those who are attached asked what they hold when messages
+// are gone from the stream: expired while this node was away, or damaged.
+func (g *ingest) lookForMissing(b Batch) {
+	var missing uint64
+	for _, m := range b.Msgs {
+		missing += m.Missing
+	}
+	if missing > 0 {
+		g.log.Error("messages are gone from the stream; what they held is asked of who is attached",
+			slog.Int("partition", g.partition), slog.Uint64("missing", missing), slog.Uint64("before", b.End().Seq))
+		g.delivery.streamHidFrames()
+	}
 }
 
 // decode takes messages from the front of a batch until their ops fill a

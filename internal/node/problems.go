@@ -40,3 +40,9 @@ func (p *problems) all() []httpapi.Degradation {
 	defer p.mu.Unlock()
 	return append([]httpapi.Degradation{}, p.list...)
 }
+
+// Degrade puts a degraded mode in force; name is stable, detail is for people.
+func (n *Node) Degrade(name, detail string) { n.problems.set(name, detail, n.cfg.Wall()) }
+
+// Recover takes a degraded mode out of force.
+func (n *Node) Recover(name string) { n.problems.clear(name) }
