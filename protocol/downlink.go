@@ -148,12 +148,13 @@ func (e *Edge) pumpDown(at Instant, out *EdgeOutput) {
 		e.lose(at, "silence", out)
 	case d.state == joined && at >= d.said.Later(KeepaliveEvery):
 		d.said = at
-		out.send(ToCredit, d.peer, Heartbeat{Attachment: d.attachment, N: d.received})
+		out.send(ToCredit, d.peer, Heartbeat{Attachment: d.attachment, N: d.credited})
 	}
 	if d.state == apart && at >= d.retry {
 		d.state, d.peer = joining, e.core
 		d.request = e.rng.Uint64() | 1
-		d.deadline = at.Later(e.cfg.AttachTimeout)
+		// Longer with each silence: the round trip may be longer than we thought.
+		d.deadline = at.Later(e.cfg.AttachTimeout << min(d.failures, maxAttachDoublings))
 		out.send(ToCore, d.peer, e.attachment(out))
 	}
 }

@@ -25,7 +25,7 @@ type EdgeConfig struct {
 	// UploadOnly makes no attachment: LinkUp only opens the way up.
 	UploadOnly bool
 
-	AttachTimeout  time.Duration // no answer to Attach: try again
+	AttachTimeout  time.Duration // no answer to Attach: try again; doubles with each failure in a row
 	HeartbeatLost  time.Duration // no message of the attachment: make it anew
 	PublishTimeout time.Duration // no answer to a publish or question: outcome unknown
 	BackoffMin     time.Duration // first pause after a failure, with full jitter
@@ -35,10 +35,13 @@ type EdgeConfig struct {
 	ForeignSpread  time.Duration // feeds of others go up after a random part of this
 }
 
+// maxAttachDoublings bounds how patient an attach gets: 16 times AttachTimeout.
+const maxAttachDoublings = 4
+
 // DefaultEdgeConfig gives the times of the product; names are empty.
 func DefaultEdgeConfig() EdgeConfig {
 	return EdgeConfig{
-		AttachTimeout:  2 * time.Second,
+		AttachTimeout:  time.Second,
 		HeartbeatLost:  3 * time.Second,
 		PublishTimeout: 15 * time.Second,
 		BackoffMin:     100 * time.Millisecond,
