@@ -39,8 +39,8 @@ fuzz:
 	    echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
 
-bench: build
-	./bench.sh
+bench:
+	$(GO) run ./internal/bench $(ARGS)
 
 soak:
 	$(GO) test -tags soak -timeout 0 -run '^TestSoak' -v ./internal/e2e

@@ -34,6 +34,9 @@ type delivery struct {
 	inputs   chan protocol.CoreInput // closed by nobody
 	ready    func() bool             // the streams have been read to their ends once
 	onFact   func(protocol.Fact)
+	onWant   func(context.Context, protocol.Want) // another core node lacks something
+	doubt    chan struct{}                        // has a value when the stream hid frames; closed by nobody
+	attached map[string]uint64                    // attachments by node
 	started  time.Time
 	pending  []protocol.CoreInput
 }
@@ -46,6 +49,7 @@ func newDelivery(n *node.Node, bus *Bus, cfg protocol.CoreConfig, log *slog.Logg
 	return &delivery{
 		node: n, bus: bus, log: log, machine: m, progress: n.Watch(), ready: ready,
 		inputs: make(chan protocol.CoreInput, deliveryInputs), onFact: func(protocol.Fact) {}, started: time.Now(),
+		onWant: func(context.Context, protocol.Want) {}, doubt: make(chan struct{}, 1), attached: make(map[string]uint64),
 	}, nil
 }
 
@@ -70,8 +74,12 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 			d.log.Warn("message dropped", slog.String("subject", subject), slog.Any("error", err))
 			return
 		}
-		if ask, ok := m.(protocol.OpAsk); ok {
-			d.answerOp(reply, ask)
+		switch m := m.(type) {
+		case protocol.OpAsk:
+			d.answerOp(reply, m)
+			return
+		case protocol.Want: // of another core node
+			d.onWant(ctx, m)
 			return
 		}
 		_, from, err := protocol.ParseCreditSubject(subject)
@@ -134,8 +142,39 @@ func (d *delivery) Run(ctx context.Context) error {
 			d.pending = append(d.pending, advanced(d.progress.Take()), in)
 		case <-timer.C:
 			d.pending = append(d.pending, protocol.Wake{})
+		case <-d.doubt:
+			d.greetAgain()
 		case <-d.progress.Changed():
 			d.pending = append(d.pending, advanced(d.progress.Take()))
+		}
+	}
+}
+
+// streamHidFrames says that frames are gone from the stream before they were read.
+func (d *delivery) streamHidFrames() {
+	select {
+	case d.doubt <- struct{}{}:
+	default:
+	}
+}
+
+// greetAgain ends all attachments. The nodes make them again and say what they
+// hold, which shows what this store lacks; frames that follow in the stream
+// would show it only for the feeds that go on.
+func (d *delivery) greetAgain() {
+	for _, name := range slices.Sorted(maps.Keys(d.attached)) {
+		d.send(protocol.Send{Place: protocol.ToNode, Name: name, Message: protocol.Detach{Attachment: d.attached[name]}})
+	}
+}
+
+// note keeps who is attached.
+func (d *delivery) note(f protocol.Fact) {
+	switch f := f.(type) {
+	case protocol.NodeAttached:
+		d.attached[f.Node] = f.Attachment
+	case protocol.NodeGone:
+		if d.attached[f.Node] == f.Attachment {
+			delete(d.attached, f.Node)
 		}
 	}
 }
@@ -159,7 +198,12 @@ func (d *delivery) drain() (wake protocol.Instant, err error) {
 		d.pending = d.pending[1:]
 		if got, ok := in.(protocol.Received); ok {
 			if ask, ok := got.Message.(protocol.Attach); ok {
-				if in, err = d.attachAsked(ask); err != nil {
+				in, err = d.attachAsked(ask)
+				if errors.Is(err, session.ErrCorrupt) {
+					d.log.Error("attach not answered", slog.String("node", ask.Node), slog.Any("error", err))
+					continue // the node asks again
+				}
+				if err != nil {
 					return 0, err
 				}
 			}
@@ -204,6 +248,7 @@ func (d *delivery) carryOut(out protocol.CoreOutput) error {
 	}
 	for _, f := range out.Facts {
 		d.log.Debug("delivery", slog.String("fact", fmt.Sprintf("%T %+v", f, f)))
+		d.note(f)
 		d.onFact(f)
 	}
 	if len(out.Snapshot) > 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/node"
+	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
@@ -122,6 +123,10 @@ func (g *ingest) position() (Position, error) {
 		p = Position{Stream: StreamID(b[8:]), Seq: binary.BigEndian.Uint64(b)}
 		return nil
 	})
+	if errors.Is(err, session.ErrCorrupt) {
+		g.log.Error("position in the stream is damaged; reading it from the beginning", slog.Any("error", err))
+		return Position{}, nil
+	}
 	return p, err
 }
 
@@ -140,7 +145,11 @@ func (g *ingest) take(ctx context.Context, b Batch) error {
 		part := Batch{Stream: b.Stream, Msgs: b.Msgs[:n]}
 		b.Msgs = b.Msgs[n:]
 		end := part.End()
-		_, refused, err := g.node.Ingest(ctx, frames, g.save(end))
+		var refused []error
+		err := g.insist(ctx, func() (err error) {
+			_, refused, err = g.node.Ingest(ctx, frames, g.save(end))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("ingest partition %d up to %d: %w", g.partition, end.Seq, err)
 		}
@@ -170,6 +179,27 @@ func (g *ingest) lookForMissing(b Batch) {
 		g.delivery.streamHidFrames()
 	}
 }
+
+// insist repeats do while it fails over what may pass: a record that is damaged
+// until it is repaired, a disk that is nearly full. The stream keeps what comes
+// meanwhile, and reads go on.
+func (g *ingest) insist(ctx context.Context, do func() error) error {
+	for wait := minRetryWait; ; wait = min(2*wait, maxInsistWait) {
+		err := do()
+		if !errors.Is(err, session.ErrCorrupt) && !errors.Is(err, store.ErrReserve) {
+			return err
+		}
+		g.log.Error("stream not applied; trying again", slog.Int("partition", g.partition), slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// maxInsistWait is the longest pause between tries.
+const maxInsistWait = 5 * time.Second
 
 // decode takes messages from the front of a batch until their ops fill a
 // commit. A message that is no frame, or not that of its subject, is dropped.
@@ -227,13 +257,20 @@ func (g *ingest) refuse(ctx context.Context, f *protocol.Frame, cause error) err
 		seen.Ours, _, err = replica.ChainAt(r, f.Feed, seen.Meet)
 		return err
 	})
+	if errors.Is(err, session.ErrCorrupt) {
+		g.log.Error("refused frame not compared", slog.Any("error", err))
+		return nil // the record is being repaired; the frame comes again if it is needed
+	}
 	if err != nil {
 		return fmt.Errorf("look into refused frame: %w", err)
 	}
 	g.log.Warn("frame refused", slog.String("space", f.Space), slog.String("origin", string(f.Origin)),
 		slog.Uint64("from", uint64(f.From)), slog.Any("error", cause))
 	if errors.Is(cause, replica.ErrFork) {
-		if err := g.node.Update(ctx, func(tx session.Tx) error { return keepEvidence(tx, f) }); err != nil {
+		err := g.insist(ctx, func() error {
+			return g.node.Update(ctx, func(tx session.Tx) error { return keepEvidence(tx, f) })
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -123,6 +123,7 @@ func (c *Core) openSync() error {
 		Machine: mc, Partitions: c.cfg.Partitions, Classify: edge.Classify,
 		Compression: func() protocol.Compression { return protocol.Plain },
 	})
+	c.delivery.onWant = func(ctx context.Context, w protocol.Want) { c.sync.Input(ctx, protocol.Received{Message: w}) }
 	return err
 }
 
@@ -220,7 +221,8 @@ func (c *Core) report(st *httpapi.Status) {
 	streams := c.bus.Streams()
 	cs.Quorum = len(streams) == len(c.ingests)
 	for _, s := range streams {
-		info := httpapi.StreamInfo{Name: s.Stream, Last: s.Last, Leader: s.Leader, Applied: c.ingests[s.Partition].applied.Load()}
+		info := httpapi.StreamInfo{Name: s.Stream, Last: s.Last, Leader: s.Leader,
+			Applied: c.ingests[s.Partition].applied.Load()}
 		cs.Quorum = cs.Quorum && s.Leader != ""
 		cs.Streams = append(cs.Streams, info)
 	}

@@ -291,8 +291,8 @@ func (c *Core) received(at Instant, in Received, out *CoreOutput) error {
 	switch m := in.Message.(type) {
 	case Credit:
 		return c.credit(at, in.From, m, out)
-	case Heartbeat:
-		c.keepalive(at, in.From, m, out)
+	case Heartbeat: // says the credit again: the message that gave it may be lost
+		return c.credit(at, in.From, Credit(m), out)
 	case Detach:
 		if a := c.attachments[m.Attachment]; a != nil && (in.From == "" || in.From == a.node) {
 			c.drop(a, "detached", out)

@@ -383,15 +383,6 @@ func (c *Core) credit(at Instant, from string, m Credit, out *CoreOutput) error 
 	return nil
 }
 
-func (c *Core) keepalive(at Instant, from string, m Heartbeat, out *CoreOutput) {
-	a := c.attachments[m.Attachment]
-	if a == nil || from != "" && from != a.node {
-		c.stranger(from, m.Attachment, out)
-		return
-	}
-	a.lastHeard = at
-}
-
 // stranger tells a node that its attachment is not known here, so that it need
 // not wait for silence.
 func (c *Core) stranger(from string, attachment uint64, out *CoreOutput) {

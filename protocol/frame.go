@@ -53,6 +53,15 @@ func (f *Frame) ChainAt(n vclock.Seq) (Chain, bool) {
 	return c, true
 }
 
+// Split gives the first n ops and the others as two frames, for 0 < n < number
+// of ops. They share the frame's entries.
+func (f *Frame) Split(n int) (front, back *Frame) {
+	at := f.From + vclock.Seq(n)
+	chain, _ := f.ChainAt(at - 1)
+	return &Frame{Feed: f.Feed, From: f.From, Prev: f.Prev, Entries: f.Entries[:n:n], Last: chain},
+		&Frame{Feed: f.Feed, From: at, Prev: chain, Entries: f.Entries[n:], Last: f.Last}
+}
+
 // Verify checks the frame's bounds and that its ops, hashes and chains agree.
 // It returns a *FrameError around ErrMalformed, ErrTooBig or ErrChain.
 func (f *Frame) Verify() error {

@@ -135,7 +135,7 @@ func (c *Core) closeGap(f *coreFeed) {
 }
 
 // pumpWants asks for what is missing: first who wrote it, later everybody
-// attached who takes the space.
+// attached who takes the space, and the other core nodes.
 func (c *Core) pumpWants(at Instant, out *CoreOutput) {
 	for _, f := range c.wants {
 		if at < f.wantAt {
@@ -145,6 +145,9 @@ func (c *Core) pumpWants(at Instant, out *CoreOutput) {
 		author := NodeOf(f.Origin)
 		out.send(ToReceiving, author, m)
 		if f.tries >= c.cfg.WantSpread {
+			if c.cfg.Stores > 1 {
+				out.send(ToAllCores, "", m)
+			}
 			for _, a := range c.ring {
 				if a.node != author && a.line(f.Space) != nil {
 					out.send(ToReceiving, a.node, m)

@@ -103,7 +103,7 @@ type Deliver struct {
 type Credit struct{ Attachment, N uint64 }
 
 // Heartbeat says that the sender lives. From a core node, N is the last number
-// that it sent; from an edge, the last that it received.
+// that it sent; from an edge, the last that is durable there, like [Credit].
 type Heartbeat struct{ Attachment, N uint64 }
 
 // Want asks whoever holds the feed to send it up again from a number.

@@ -112,7 +112,7 @@ func NodeOf(o vclock.Origin) string {
 // it, because a retry may hold more ops than the first try; the nonce is,
 // because a frame that is asked for again must not be swallowed as a duplicate.
 func MsgID(f *Frame, nonce uint64) string {
-	return fmt.Sprintf("%s/%s/%d-%d/%x", Token(f.Space), Token(string(f.Origin)), f.From, f.To(), nonce)
+	return fmt.Sprintf("%s/%s/%d-%d/%x/%x", Token(f.Space), Token(string(f.Origin)), f.From, f.To(), f.Last[:8], nonce)
 }
 
 const hexDigits = "0123456789ABCDEF"

@@ -213,9 +213,8 @@ func (a *applier) remember() error {
 	if err != nil {
 		return err
 	}
-	n := len(known)
-	if n > 0 && known[n-1].continuedBy(op) {
-		known[n-1].count++
+	if i := slices.IndexFunc(known, func(c command) bool { return c.continuedBy(op) }); i >= 0 {
+		known[i].count++
 	} else {
 		known = append(known, command{request: op.Request, first: op.Dot, count: 1})
 	}

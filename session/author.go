@@ -31,8 +31,12 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 	if m != nil && m.erased {
 		return Written{}, ErrSessionErased
 	}
-	if written, known, err := replay(tx, &cmd); known || err != nil {
+	written, known, partly, err := replay(tx, &cmd)
+	if known || err != nil {
 		return written, err
+	}
+	if partly {
+		cmd.IfMatch = nil // it held at the node that took the command first
 	}
 	if m == nil {
 		m = &meta{}
@@ -40,7 +44,7 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 	if err := admit(m, &cmd); err != nil {
 		return Written{}, err
 	}
-	w := author{tx: tx, m: m, cmd: &cmd}
+	w := author{tx: tx, m: m, cmd: &cmd, again: partly}
 	bodies, err := w.bodies()
 	if err != nil {
 		return Written{}, err
@@ -90,32 +94,55 @@ func (cmd *Command) check() error {
 	}
 }
 
-// replay answers a command whose key is known.
-func replay(r Reader, cmd *Command) (Written, bool, error) {
+// replay answers a command whose key is known. Of a batch that another node
+// took, only the first messages may have come: then partly is set, and the
+// batch is written again. What is there already has the same ids and stays.
+func replay(r Reader, cmd *Command) (w Written, known, partly bool, err error) {
 	if cmd.Key == "" {
-		return Written{}, false, nil
+		return Written{}, false, false, nil
 	}
-	known, err := commandsAt(r, cmd.Space, cmd.Session, cmd.Key)
-	if err != nil || len(known) == 0 {
-		return Written{}, false, err
+	list, err := commandsAt(r, cmd.Space, cmd.Session, cmd.Key)
+	if err != nil || len(list) == 0 {
+		return Written{}, false, false, err
 	}
-	for _, c := range known {
+	for _, c := range list {
 		if c.request != cmd.Request {
 			continue
 		}
-		w := Written{Replayed: true}
-		for i := range c.count {
-			dot := vclock.Dot{Origin: c.first.Origin, Seq: c.first.Seq + vclock.Seq(i)}
-			op, _, err := opAt(r, cmd.Space, dot)
-			if err != nil {
-				return Written{}, false, err
-			}
-			w.Ops = append(w.Ops, op)
-			w.Version = op.Deps.With(op.Dot)
+		if c.count < cmd.size() {
+			partly = true
+			continue
 		}
-		return w, true, nil
+		w, err = replayed(r, cmd.Space, c)
+		return w, err == nil, false, err
 	}
-	return Written{}, false, ErrKeyReused
+	if partly {
+		return Written{}, false, true, nil
+	}
+	return Written{}, false, false, ErrKeyReused
+}
+
+// size is the number of ops that the command makes, if it makes any.
+func (cmd *Command) size() uint64 {
+	if do, ok := cmd.Do.(Append); ok {
+		return uint64(len(do.Messages))
+	}
+	return 1
+}
+
+// replayed reads back what was written under a key.
+func replayed(r Reader, space string, c command) (Written, error) {
+	w := Written{Replayed: true}
+	for i := range c.count {
+		dot := vclock.Dot{Origin: c.first.Origin, Seq: c.first.Seq + vclock.Seq(i)}
+		op, _, err := opAt(r, space, dot)
+		if err != nil {
+			return Written{}, err
+		}
+		w.Ops = append(w.Ops, op)
+		w.Version = op.Deps.With(op.Dot)
+	}
+	return w, nil
 }
 
 // admit checks the session as a whole.
@@ -149,9 +176,10 @@ func admit(m *meta, cmd *Command) error {
 
 // author makes the bodies of a command's ops.
 type author struct {
-	tx  Tx
-	m   *meta
-	cmd *Command
+	tx    Tx
+	m     *meta
+	cmd   *Command
+	again bool // a part of the command is here already
 }
 
 func (w *author) bodies() ([]Body, error) {

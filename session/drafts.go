@@ -191,7 +191,7 @@ func (w *author) known(parent string, fresh map[string]bool) error {
 
 func (w *author) free(id string, fresh map[string]bool) error {
 	_, taken, err := locate(w.tx, w.cmd.Space, w.cmd.Session, w.m, id)
-	if err == nil && (taken || fresh[id]) {
+	if err == nil && (taken && !w.again || fresh[id]) {
 		err = fmt.Errorf("message %s: %w", id, ErrMessageExists)
 	}
 	return err

@@ -182,7 +182,8 @@ func logged(r Reader, space, session string) iter.Seq2[vclock.Dot, error] {
 			dots = append(dots, at.dot)
 		}
 		m, err := metaAt(r, space, session)
-		if err == nil && m != nil && m.slots > uint64(len(dots)) {
+		unknown := err != nil && len(dots) == 0 // was purged, perhaps
+		if unknown || err == nil && m != nil && m.slots > uint64(len(dots)) {
 			yield(vclock.Dot{}, missing(logKey(space, session, uint64(len(dots)+1))))
 			return
 		}

@@ -145,6 +145,43 @@ func TestSameKeyAtTwoReplicas(t *testing.T) {
 	}
 }
 
+// TestRetryOfPartOfABatch retries a batch at a replica that only its first
+// messages have reached: the rest must not hang on the node that took it.
+func TestRetryOfPartOfABatch(t *testing.T) {
+	t.Parallel()
+	for arrived := 1; arrived <= 2; arrived++ {
+		a, b := newReplica(t, "a"), newReplica(t, "b")
+		a.do("s", OpenSession{})
+		syncAll(a, b)
+		named := say("y")
+		named.ID = "named"
+		batch := Append{Messages: []Draft{say("x"), named, say("z")}}
+		if _, err := a.keyed("s", "k", batch); err != nil {
+			t.Fatal(err)
+		}
+		b.pull(a, a.origin, arrived)
+		if w, err := b.keyed("s", "k", batch); err != nil || w.Replayed || len(w.Ops) != 3 {
+			t.Fatalf("retry after %d messages: %+v, %v", arrived, w, err)
+		}
+		if got := contents(b.messages("s", Query{})); got != "x y z" {
+			t.Errorf("messages after the retry = %s", got)
+		}
+		syncAll(a, b)
+		expect(t, []*replica{a, b}, "s")
+		if got := contents(a.messages("s", Query{})); got != "x y z" {
+			t.Errorf("messages = %s, want each once", got)
+		}
+		for _, r := range []*replica{a, b} {
+			if w, err := r.keyed("s", "k", batch); err != nil || !w.Replayed || len(w.Ops) != 3 {
+				t.Errorf("retry at %s after sync: %+v, %v", r.origin, w, err)
+			}
+		}
+		if doc := a.view("s"); len(doc.Conflicts) > 0 || doc.MessageCount != 3 {
+			t.Errorf("View = %+v", doc)
+		}
+	}
+}
+
 func TestSameIDAtTwoReplicas(t *testing.T) {
 	t.Parallel()
 	a, b := newReplica(t, "a"), newReplica(t, "b")

@@ -95,7 +95,7 @@ func (s series) median() writes {
 	for i, w := range s {
 		rates[i], p50s[i], p99s[i] = w.rate, w.p50, w.p99
 	}
-	return writes{median(rates), median(p50s), median(p99s)}
+	return writes{rate: median(rates), p50: median(p50s), p99: median(p99s)}
 }
 
 func (w writes) String() string { return fmt.Sprintf("%s, p99 %s", perSecond(w.rate), millis(w.p99)) }
@@ -133,11 +133,12 @@ func appendLine(ctx context.Context, b *bench) error {
 		return err
 	}
 	var ours, raw, other, alone, aloneRaw series
+	var cost, rawCost []float64
 	var anon int64
 	for range b.rounds {
 		if err := errors.Join(
-			raw.take(load(bare.host(), clients, b.span, single)),
-			ours.take(load(edge.host(), clients, b.span, single)),
+			raw.take(b.costly(bare, &rawCost)),
+			ours.take(b.costly(edge, &cost)),
 			aloneRaw.take(load(bare.host(), 1, b.span/3, single)),
 			alone.take(load(edge.host(), 1, b.span/3, single)),
 		); err != nil {
@@ -159,6 +160,9 @@ func appendLine(ctx context.Context, b *bench) error {
 		ratio(m.rate, r.rate), judge(m.rate >= 0.8*r.rate)})
 	b.add(row{"  p99", "<= 12 ms", millis(m.p99), "bare " + millis(r.p99), ratio(float64(m.p99), float64(r.p99)),
 		judge(m.p99 <= 12*time.Millisecond)})
+	mc, rc := median(cost), median(rawCost)
+	b.add(row{what: "  processor time of the server", measured: fmt.Sprintf("%.0f us each", mc),
+		reference: fmt.Sprintf("bare %.0f us", rc), ratio: ratio(mc, rc)})
 	b.redisRow("  beside Redis", m, other)
 	m, r = alone.median(), aloneRaw.median()
 	b.add(row{what: "append, 1 client", measured: fmt.Sprintf("%s, p50 %s", perSecond(m.rate), millis(m.p50)),
@@ -166,6 +170,22 @@ func appendLine(ctx context.Context, b *bench) error {
 	b.add(row{what: "memory while appending", budget: "<= 80 MB anonymous", measured: fmt.Sprintf("%d MB", anon>>20),
 		verdict: judge(anon <= 80<<20)})
 	return nil
+}
+
+// costly is a load of single appends that also tells the processor time of the
+// server for each, in microseconds.
+func (b *bench) costly(p *process, cost *[]float64) (writes, error) {
+	before, err := p.processor()
+	if err != nil {
+		return writes{}, err
+	}
+	w, err := load(p.host(), clients, b.span, single)
+	if err != nil {
+		return w, err
+	}
+	after, err := p.processor()
+	*cost = append(*cost, float64((after-before).Microseconds())/float64(w.total))
+	return w, err
 }
 
 func (s *series) take(w writes, err error) error {

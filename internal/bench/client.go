@@ -115,6 +115,7 @@ func (c *client) receiveChunks(status int) (int, error) {
 // writes is what a load came to.
 type writes struct {
 	rate     float64
+	total    int // with those before the measurement
 	p50, p99 time.Duration
 }
 
@@ -126,14 +127,16 @@ func load(host string, n int, span time.Duration, request func(c *client, i int)
 		all       sync.WaitGroup
 		mu        sync.Mutex // guards what follows
 		latencies []time.Duration
+		total     int
 		failures  []error
 	)
 	began := time.Now().Add(warm)
 	for i := range n {
 		all.Go(func() {
-			took, err := oneClient(host, i, began, span, request)
+			took, before, err := oneClient(host, i, began, span, request)
 			mu.Lock()
 			defer mu.Unlock()
+			total += before + len(took)
 			latencies = append(latencies, took...)
 			if err != nil {
 				failures = append(failures, err)
@@ -141,34 +144,37 @@ func load(host string, n int, span time.Duration, request func(c *client, i int)
 		})
 	}
 	all.Wait()
-	w := writes{rate: float64(len(latencies)) / span.Seconds()}
+	w := writes{rate: float64(len(latencies)) / span.Seconds(), total: total}
 	w.p50, w.p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
 	return w, errors.Join(failures...)
 }
 
+// oneClient gives the times that its requests took, and how many it made
+// before began.
 func oneClient(host string, i int, began time.Time, span time.Duration, request func(c *client, i int) []byte) (
-	[]time.Duration, error,
+	took []time.Duration, before int, err error,
 ) {
 	c, err := dial(host)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer c.conn.Close()
 	bytes := request(c, i)
-	took := make([]time.Duration, 0, 4096)
 	for {
 		at := time.Now()
 		if at.Sub(began) >= span {
-			return took, nil
+			return took, before, nil
 		}
 		status, err := c.do(bytes)
 		if err != nil {
-			return took, err
+			return took, before, err
 		}
 		if status/100 != 2 {
-			return took, fmt.Errorf("status %d: %s", status, c.body)
+			return took, before, fmt.Errorf("status %d: %s", status, c.body)
 		}
-		if at.After(began) {
+		if at.Before(began) {
+			before++
+		} else {
 			took = append(took, time.Since(at))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/protocol"
@@ -86,7 +87,7 @@ func (r *rawStream) publish(ctx context.Context, all []feedFrames) (time.Duratio
 				m := &nats.Msg{Subject: f.subject, Data: data, Header: nats.Header{}}
 				m.Header.Set(nats.MsgIdHdr, f.ids[j])
 				m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(last, 10))
-				ack, err := r.js.PublishMsg(ctx, m)
+				ack, err := r.insist(ctx, m)
 				if err != nil {
 					errs[i] = fmt.Errorf("publish frame %d of %s: %w", j, f.subject, err)
 					return
@@ -97,6 +98,20 @@ func (r *rawStream) publish(ctx context.Context, all []feedFrames) (time.Duratio
 	}
 	wg.Wait()
 	return time.Since(began), errors.Join(errs...)
+}
+
+// insist publishes again as long as the server says that the message before is
+// still on its way: a cluster says so for a moment after it acknowledged it.
+func (r *rawStream) insist(ctx context.Context, m *nats.Msg) (ack *jetstream.PubAck, err error) {
+	err = until(ctx, 5*time.Second, func() (bool, error) {
+		ack, err = r.js.PublishMsg(ctx, m)
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && (refused.ErrorCode == 10071 || refused.ErrorCode == 10164) {
+			return false, nil
+		}
+		return true, err
+	})
+	return ack, err
 }
 
 // nodeStatus is what this program reads of a node's status.

@@ -42,17 +42,13 @@ func newRawStream(ctx context.Context, url string, replicas int) (*rawStream, er
 	if r.js, err = jetstream.New(nc); err != nil {
 		return nil, err
 	}
-	ask, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	s, err := r.js.CreateStream(ask, jetstream.StreamConfig{
-		Name: "BENCH", Subjects: []string{"bench.>"}, Replicas: replicas, Storage: jetstream.FileStorage,
-	})
-	if err != nil {
+	var c jetstream.Consumer
+	// A young cluster loses requests while it elects its leaders.
+	if err := until(ctx, 30*time.Second, func() (bool, error) {
+		c, err = r.consumer(ctx, replicas)
+		return err == nil, nil
+	}); err != nil {
 		return nil, fmt.Errorf("raw stream: %w", err)
-	}
-	c, err := s.OrderedConsumer(ask, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy})
-	if err != nil {
-		return nil, fmt.Errorf("raw consumer: %w", err)
 	}
 	cc, err := c.Consume(func(jetstream.Msg) { r.seen <- struct{}{} })
 	if err != nil {
@@ -60,6 +56,19 @@ func newRawStream(ctx context.Context, url string, replicas int) (*rawStream, er
 	}
 	r.stop = func() { cc.Stop(); nc.Close() }
 	return r, nil
+}
+
+// consumer makes the stream, if it is not there, and a consumer on it.
+func (r *rawStream) consumer(ctx context.Context, replicas int) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	s, err := r.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: "BENCH", Subjects: []string{"bench.>"}, Replicas: replicas, Storage: jetstream.FileStorage,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy})
 }
 
 // measure gives the times until a publication is acknowledged and until the

@@ -19,6 +19,9 @@ const (
 	writersPerRun  = 16
 	requestTimeout = 10 * time.Second // of one try; the writer then tries again
 	sharedSession  = "shared"
+	// maxThinking is the longest pause of a writer between two messages. It keeps
+	// the load below what two processors carry for six processes.
+	maxThinking = 100 * time.Millisecond
 )
 
 // tally counts what was acknowledged, and wakes who waits for more.
@@ -153,6 +156,7 @@ func (w *writer) run(ctx context.Context) {
 			session = sharedSession
 		}
 		w.err = w.say(session, fmt.Sprintf("%s/%06d", w.name, n))
+		<-time.After(time.Duration(w.rng.Int64N(int64(maxThinking))))
 	}
 }
 
@@ -270,6 +274,7 @@ func checkSession(t testing.TB, node, session string, said []saidMessage) {
 	}
 	slices.Sort(lost)
 	if len(lost) > 0 {
-		t.Errorf("%s, session %s: %d of %d acknowledged messages are lost: %.1000v", node, session, len(lost), len(want), lost)
+		t.Errorf("%s, session %s: %d of %d acknowledged messages are lost: %.1000v",
+			node, session, len(lost), len(want), lost)
 	}
 }

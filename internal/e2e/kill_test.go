@@ -47,7 +47,8 @@ func killNodes(t *testing.T, kills int, seed uint64) {
 		e.kill()
 		e.start()
 	}
-	t.Logf("%d edges killed: %d messages acknowledged, %d tries failed", edgeKills, c.tally.total("all"), c.tally.total("retry"))
+	t.Logf("%d edges killed: %d messages acknowledged, %d tries failed", edgeKills,
+		c.tally.total("all"), c.tally.total("retry"))
 
 	leaders := 0
 	for i := range coreKills {
@@ -78,7 +79,8 @@ func killNodes(t *testing.T, kills int, seed uint64) {
 	c.finish()
 	d := f.converge()
 	c.check(f.urls()...)
-	t.Logf("all core nodes killed at once: %d messages acknowledged, %d at level core, %d tries failed; %d replicas agree on %s",
+	t.Logf("all core nodes killed at once: %d messages acknowledged, %d at level core, %d tries failed; "+
+		"%d replicas agree on %s",
 		c.tally.total("all"), c.tally.total("durability core"), c.tally.total("retry"), len(f.all()), d.Digest)
 }
 

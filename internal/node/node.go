@@ -262,9 +262,46 @@ func (n *Node) Update(ctx context.Context, fn func(session.Tx) error) error {
 }
 
 // Ingest takes frames of other nodes in one transaction, with extra (a stream
-// position, say) stored beside them; extra may be nil. Frames that the replica
-// refuses are reported by index and do not hold up the others.
+// position, say) stored beside them; extra may be nil. What does not fit into
+// one transaction is taken in several, extra in the last one. Frames that the
+// replica refuses are reported by index and do not hold up the others.
 func (n *Node) Ingest(ctx context.Context, frames []*protocol.Frame, extra func(session.Tx) error) (
+	[]replica.Ingested, []error, error,
+) {
+	done, refused, err := n.ingest(ctx, frames, extra)
+	switch {
+	case !errors.Is(err, store.ErrTooBig):
+		return done, refused, err
+	case len(frames) > 1:
+		half := len(frames) / 2
+		done, refused, err = n.Ingest(ctx, frames[:half], nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		more, others, err := n.Ingest(ctx, frames[half:], extra)
+		return append(done, more...), append(refused, others...), err
+	case len(frames) == 1 && len(frames[0].Entries) > 1:
+		return n.ingestHalves(ctx, frames[0], extra)
+	}
+	return nil, nil, err
+}
+
+// ingestHalves is Ingest of a frame that is too big for a transaction.
+func (n *Node) ingestHalves(ctx context.Context, f *protocol.Frame, extra func(session.Tx) error) (
+	[]replica.Ingested, []error, error,
+) {
+	front, back := f.Split(len(f.Entries) / 2)
+	done, refused, err := n.Ingest(ctx, []*protocol.Frame{front, back}, extra)
+	if err != nil {
+		return nil, nil, err
+	}
+	whole := done[1]
+	whole.Added += done[0].Added
+	whole.Sessions = append(done[0].Sessions, done[1].Sessions...)
+	return []replica.Ingested{whole}, []error{cmp.Or(refused[0], refused[1])}, nil
+}
+
+func (n *Node) ingest(ctx context.Context, frames []*protocol.Frame, extra func(session.Tx) error) (
 	[]replica.Ingested, []error, error,
 ) {
 	done := make([]replica.Ingested, len(frames))
@@ -293,8 +330,12 @@ func (n *Node) Ingest(ctx context.Context, frames []*protocol.Frame, extra func(
 	return done, refused, nil
 }
 
-// isRefusal tells the errors of frames that wrote nothing.
+// isRefusal tells the errors of frames that wrote nothing. A damaged record may
+// be met in the middle of a frame, and its error wraps what the decoder said.
 func isRefusal(err error) bool {
+	if errors.Is(err, session.ErrCorrupt) {
+		return false
+	}
 	return errors.Is(err, replica.ErrGap) || errors.Is(err, replica.ErrFork) ||
 		errors.Is(err, replica.ErrForeign) || errors.Is(err, session.ErrMalformed)
 }

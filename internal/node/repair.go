@@ -124,7 +124,13 @@ func (n *Node) repair(ctx context.Context, key []byte) error {
 }
 
 func (n *Node) rebuild(ctx context.Context, space, id string) error {
-	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Rebuild(tx, space, id) })
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
+		err := session.Rebuild(tx, space, id)
+		if errors.Is(err, session.ErrCorrupt) {
+			return replica.Rebuild(tx, space, id)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("rebuild session %s of %s: %w", id, space, err)
 	}

@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/session"
@@ -62,6 +64,9 @@ func (a *appender) overlap(f *protocol.Frame) (int, error) {
 		return 0, nil
 	case f.To() <= a.head.Seq:
 		held, ok, err := ChainAt(a.tx, f.Feed, f.To())
+		if errors.Is(err, session.ErrCorrupt) {
+			return len(f.Entries), nil // cannot be compared; what is held stays
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -102,18 +107,14 @@ func decodeOps(f *protocol.Frame, skip int) ([]session.Op, error) {
 
 // take stores one op and applies it, and whatever waited for it, if it can.
 func (a *appender) take(e protocol.Entry, op session.Op, done *Ingested) error {
-	ready, err := session.Ready(a.tx, op)
-	if err != nil {
-		return err
-	}
-	if !ready {
+	slot, err := a.apply(op)
+	if errors.Is(err, session.ErrNotReady) {
 		a.space.waiting++
 		if err := a.tx.Put(session.WaitKey(a.feed.Space, op.Session, op.Dot), nil); err != nil {
 			return err
 		}
 		return a.store(e, 0)
 	}
-	slot, err := a.apply(op)
 	if err != nil {
 		return err
 	}
@@ -133,42 +134,47 @@ func (d *Ingested) note(id string) {
 	d.Sessions = append(d.Sessions, id)
 }
 
-// wake applies waiting ops of a session until none is ready any more.
+// wake applies waiting ops of a session until none is ready any more. Of each
+// origin only the first one that waits is looked at: an op depends on what its
+// origin wrote in the session before. So many ops may wait for long at little
+// cost.
 func (a *appender) wake(id string) error {
-	for a.space.waiting > 0 {
-		progress := false
-		dots, err := a.waiting(id)
-		if err != nil {
-			return err
-		}
-		for _, dot := range dots {
+	prefix := session.WaitPrefix(a.feed.Space, id)
+	for progress := true; progress && a.space.waiting > 0; {
+		progress = false
+		for from := prefix; ; {
+			dot, ok, err := a.nextWaiting(prefix, from)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
 			applied, err := a.tryWaiting(id, dot)
 			if err != nil {
 				return err
 			}
-			progress = progress || applied
-		}
-		if !progress {
-			return nil
+			if progress = progress || applied; applied {
+				from = session.WaitKey(a.feed.Space, id, dot)
+				continue
+			}
+			last := vclock.Dot{Origin: dot.Origin, Seq: math.MaxUint64}
+			from = append(session.WaitKey(a.feed.Space, id, last), 0)
 		}
 	}
 	return nil
 }
 
-func (a *appender) waiting(id string) ([]vclock.Dot, error) {
-	var dots []vclock.Dot
-	prefix := session.WaitPrefix(a.feed.Space, id)
-	for e, err := range a.tx.Scan(prefix, nil, false) {
+// nextWaiting finds the first waiting op of a session at or behind a key.
+func (a *appender) nextWaiting(prefix, from []byte) (dot vclock.Dot, ok bool, err error) {
+	for e, err := range a.tx.Scan(prefix, from, false) {
 		if err != nil {
-			return nil, err
+			return dot, false, err
 		}
-		d, err := waitingDot(prefix, e.Key)
-		if err != nil {
-			return nil, err
-		}
-		dots = append(dots, d)
+		dot, err = waitingDot(prefix, e.Key)
+		return dot, err == nil, err
 	}
-	return dots, nil
+	return dot, false, nil
 }
 
 func (a *appender) tryWaiting(id string, dot vclock.Dot) (bool, error) {
@@ -181,11 +187,11 @@ func (a *appender) tryWaiting(id string, dot vclock.Dot) (bool, error) {
 	if err != nil {
 		return false, damaged(session.OpKey(feed.Space, dot.Origin, dot.Seq), err)
 	}
-	ready, err := session.Ready(a.tx, op)
-	if err != nil || !ready {
-		return false, err
+	rec.Slot, err = a.apply(op)
+	if errors.Is(err, session.ErrNotReady) {
+		return false, nil
 	}
-	if rec.Slot, err = a.apply(op); err != nil {
+	if err != nil {
 		return false, err
 	}
 	a.space.waiting--

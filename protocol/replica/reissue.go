@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -182,6 +183,57 @@ func rebuildAll(tx session.Tx, space string, touched map[string]bool) error {
 		if err := session.RebuildFrom(tx, space, id, of); err != nil {
 			return fmt.Errorf("rebuild session %s: %w", id, err)
 		}
+		if err := rewait(tx, space, id, dots[id]); err != nil {
+			return fmt.Errorf("rebuild session %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// rewait notes anew which ops of a session that was rebuilt wait.
+func rewait(tx session.Tx, space, id string, dots []vclock.Dot) error {
+	var before [][]byte
+	for e, err := range tx.Scan(session.WaitPrefix(space, id), nil, false) {
+		if err != nil {
+			return err
+		}
+		before = append(before, e.Key)
+	}
+	for _, key := range before {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	s, err := loadSpace(tx, space)
+	if err != nil {
+		return err
+	}
+	s.waiting -= uint64(len(before))
+	for _, dot := range dots {
+		rec, err := record(tx, protocol.Feed{Space: space, Origin: dot.Origin}, dot.Seq)
+		if err != nil {
+			return err
+		}
+		if rec.Slot != 0 {
+			continue
+		}
+		s.waiting++
+		if err := tx.Put(session.WaitKey(space, id, dot), nil); err != nil {
+			return err
+		}
+	}
+	return s.save(tx, space)
+}
+
+// Rebuild makes a session's records anew from all op records of the space: for
+// damage that [session.Rebuild] cannot get over, because the session's log does
+// not tell its ops any more.
+func Rebuild(tx session.Tx, space, id string) error {
+	if err := rebuildAll(tx, space, map[string]bool{id: true}); err != nil {
+		return err
+	}
+	if _, err := session.View(tx, space, id); errors.Is(err, session.ErrSessionErased) {
+		return tx.Put(goneKey(space, id), nil)
 	}
 	return nil
 }
