@@ -161,7 +161,8 @@ func (g *graph) add(agent int32, n int32, parents []lv) span {
 	if i := len(g.entries) - 1; i >= 0 && g.entries[i].agent == agent && len(parents) == 1 && parents[0] == from-1 {
 		g.entries[i].to = s.to
 	} else {
-		g.entries = append(g.entries, entry{span: s, agent: agent, seq: seq, parents: slices.Clone(parents)})
+		parents = slices.Clone(parents) // which may be heads
+		g.entries = append(g.entries, entry{span: s, agent: agent, seq: seq, parents: parents})
 	}
 	chain := g.chains[agent]
 	if i := len(chain) - 1; i >= 0 && chain[i].at+lv(chain[i].n) == from {

@@ -101,9 +101,7 @@ func (w *walker) visit(s span, linear bool) error {
 			w.buf[0] = v - 1
 			parents = w.buf[:]
 		}
-		if err := w.move(parents); err != nil {
-			return err
-		}
+		w.move(parents)
 		if err := w.applyAll(span{v, to}); err != nil {
 			return err
 		}
@@ -116,14 +114,7 @@ func (w *walker) visit(s span, linear bool) error {
 // beforeCritical returns the end of the part of [v, to) after which pass may
 // take over: behind the first critical event.
 func (w *walker) beforeCritical(v, to lv) lv {
-	if w.g.criticalFrom(v) > 0 {
-		return v + 1
-	}
-	i := w.g.nextCritical(v)
-	if i < to {
-		return i + 1
-	}
-	return to
+	return min(w.g.nextCritical(v)+1, to)
 }
 
 // pass emits the events from v on that need no structure: v's parents are a
@@ -211,26 +202,21 @@ func (w *walker) emit(p piece) {
 }
 
 // move brings the prepare version to parents.
-func (w *walker) move(parents []lv) error {
+func (w *walker) move(parents []lv) {
 	if len(parents) == 1 && len(w.prepare) == 1 && parents[0] == w.prepare[0] {
-		return nil
+		return
 	}
 	w.down, w.up = w.g.diff(w.prepare, parents, w.down[:0], w.up[:0])
 	for _, s := range w.down {
-		if err := w.shift(s, -1); err != nil {
-			return err
-		}
+		w.shift(s, -1)
 	}
 	for i := len(w.up) - 1; i >= 0; i-- {
-		if err := w.shift(w.up[i], 1); err != nil {
-			return err
-		}
+		w.shift(w.up[i], 1)
 	}
-	return nil
 }
 
 // shift retreats (by -1, last event first) or advances (by 1) the events of s.
-func (w *walker) shift(s span, by int32) error {
+func (w *walker) shift(s span, by int32) {
 	if s.from <= w.base {
 		panic("text: replay reaches behind its base")
 	}
@@ -241,7 +227,7 @@ func (w *walker) shift(s span, by int32) error {
 			w.shiftRun(r.kind, span{s.from, to}, by)
 			s.from = to
 		}
-		return nil
+		return
 	}
 	for i := w.o.runOf(s.to - 1); s.to > s.from; i-- {
 		r := &w.o.runs[i]
@@ -249,7 +235,6 @@ func (w *walker) shift(s span, by int32) error {
 		w.shiftRun(r.kind, span{from, s.to}, by)
 		s.to = from
 	}
-	return nil
 }
 
 // shiftRun retreats or advances events of one kind. Each changes another

@@ -199,7 +199,8 @@ func (b *bench) redisRow(what string, m writes, other series) {
 		return
 	}
 	r := other.median()
-	b.add(row{what: what, measured: perSecond(m.rate), reference: "Redis AOF always " + r.String(), ratio: ratio(m.rate, r.rate)})
+	b.add(row{what: what, measured: perSecond(m.rate), reference: "Redis AOF always " + r.String(),
+		ratio: ratio(m.rate, r.rate)})
 }
 
 // batchLine measures sixteen messages a request.

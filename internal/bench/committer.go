@@ -120,7 +120,8 @@ func committerLine(ctx context.Context, b *bench) error {
 			ours, ref = append(ours, o), append(ref, r)
 		}
 		m, r := median(ours), median(ref)
-		line := row{what: "committer, 1 writer", measured: perSecond(m), reference: "raw fdatasync " + perSecond(r), ratio: ratio(m, r)}
+		line := row{what: "committer, 1 writer", measured: perSecond(m), reference: "raw fdatasync " + perSecond(r),
+			ratio: ratio(m, r)}
 		if writers == 64 {
 			line.what, line.budget, line.verdict = "committer, 64 writers", ">= 0.75 of raw", judge(m >= 0.75*r)
 		}

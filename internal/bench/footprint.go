@@ -83,7 +83,8 @@ func footprintLine(ctx context.Context, b *bench) error {
 		took = append(took, time.Since(began))
 	}
 	start := median(took)
-	b.add(row{what: "  cold start until ready", budget: "<= 1 s", measured: millis(start), verdict: judge(start <= time.Second)})
+	b.add(row{what: "  cold start until ready", budget: "<= 1 s", measured: millis(start),
+		verdict: judge(start <= time.Second)})
 	info, err := os.Stat(b.binary)
 	if err != nil {
 		return err

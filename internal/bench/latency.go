@@ -128,7 +128,8 @@ func newPath(ctx context.Context, from, to *process, id string) (*path, error) {
 		return nil, err
 	}
 	body := []byte(`{"id":"` + id + `"}`)
-	if status, err := p.writer.do(p.writer.request(http.MethodPost, sessionsPath, body)); err != nil || status != http.StatusCreated {
+	status, err := p.writer.do(p.writer.request(http.MethodPost, sessionsPath, body))
+	if err != nil || status != http.StatusCreated {
 		return nil, fmt.Errorf("open session: status %d: %w: %s", status, err, p.writer.body)
 	}
 	return p, until(ctx, 30*time.Second, func() (bool, error) {
@@ -237,7 +238,8 @@ func (b *bench) measureJourney(ctx context.Context, cores []*process, dir string
 
 func (j journey) rawText(replicas int) string {
 	return fmt.Sprintf("JetStream R%d publish p50 %s, to consumer %s / p99 %s; fsync %s", replicas,
-		millis(quantile(j.acked, 0.5)), millis(quantile(j.seen, 0.5)), millis(quantile(j.seen, 0.99)), millis(quantile(j.sync, 0.5)))
+		millis(quantile(j.acked, 0.5)), millis(quantile(j.seen, 0.5)), millis(quantile(j.seen, 0.99)),
+		millis(quantile(j.sync, 0.5)))
 }
 
 func oneCoreLine(ctx context.Context, b *bench) error {
@@ -275,6 +277,7 @@ func threeCoreLine(ctx context.Context, b *bench) error {
 	limit := raw50*17/10 + synced
 	b.add(row{"edge to edge, 3 core, p50", "<= 1.7 raw + fsync = " + millis(limit), millis(p50), j.rawText(3),
 		ratio(float64(p50), float64(raw50)), judge(p50 <= limit)})
-	b.add(row{"  p99", "<= 3 raw p99 = " + millis(3*raw99), millis(p99), "", ratio(float64(p99), float64(raw99)), judge(p99 <= 3*raw99)})
+	b.add(row{"  p99", "<= 3 raw p99 = " + millis(3*raw99), millis(p99), "", ratio(float64(p99), float64(raw99)),
+		judge(p99 <= 3*raw99)})
 	return nil
 }

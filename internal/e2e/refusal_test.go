@@ -11,6 +11,7 @@ import (
 
 	"github.com/causeway-sync/causeway/core"
 	"github.com/causeway-sync/causeway/edge"
+	"github.com/causeway-sync/causeway/internal/config"
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/internal/store"
 )
@@ -118,4 +119,43 @@ func TestEdgeWithoutItsCore(t *testing.T) {
 			t.Errorf("%s: %d messages, want 1", name, len(got))
 		}
 	}
+}
+
+// An edge whose disk is down to its reserve refuses writes with a clear code;
+// it still serves, and takes what others write (F7).
+func TestDiskReserve(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2)
+	one, two := c.sites[0], c.sites[1]
+	call(t, "POST", one.url+sessions, map[string]any{"id": "s"}, 201, nil)
+	say(t, one.url, "s", "user", "before")
+	var st struct {
+		Store struct {
+			BytesFree int64 `json:"bytes_free"`
+		}
+		Degraded []struct{ Name string }
+	}
+	call(t, "GET", one.url+"/v1/status", nil, 200, &st)
+	one.run.end(t)
+	one.cfg.Reserve = config.Bytes(st.Store.BytesFree / 2 * 3)
+	c.startSite(one)
+	var problem struct{ Code string }
+	call(t, "POST", one.url+sessions+"/s/messages", map[string]any{"role": "user", "content": "x"}, 507, &problem)
+	if problem.Code != "disk_reserve" {
+		t.Errorf("code %q, want disk_reserve", problem.Code)
+	}
+	c.converge("default", c.urls()...)
+	say(t, two.url, "s", "assistant", "meanwhile")
+	c.converge("default", c.urls()...)
+	if got := texts(messages(t, one.url, "default", "s")); len(got) != 2 {
+		t.Errorf("messages at the full edge: %v, want both", got)
+	}
+	call(t, "GET", one.url+"/v1/status", nil, 200, &st)
+	if len(st.Degraded) != 1 || st.Degraded[0].Name != "disk_reserve" {
+		t.Errorf("degraded: %v, want disk_reserve", st.Degraded)
+	}
+	one.run.end(t)
+	one.cfg.Reserve = 1 << 20
+	c.startSite(one)
+	say(t, one.url, "s", "user", "after")
 }

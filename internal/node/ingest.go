@@ -123,10 +123,7 @@ func (s *Sync) act(ctx context.Context, f protocol.Fact) {
 			f.Theirs, f.Origin, f.Ours))
 	case protocol.Forked:
 		if f.Own {
-			s.renew(ctx, f.Origin, fmt.Sprintf("the core holds other content of %s from op %d on", f.Origin, f.At))
-			if f.At == f.After+1 { // the place is certain, not just bounded
-				s.reissue(ctx, f.Feed, f.After)
-			}
+			s.forked(ctx, f)
 		} else {
 			s.node.problems.set("feed_forked", fmt.Sprintf("%s of %s differs from the core's at op %d", f.Origin, f.Space, f.At),
 				s.node.cfg.Wall())
@@ -152,14 +149,28 @@ func (s *Sync) renew(ctx context.Context, doubted vclock.Origin, why string) {
 	s.pending = append(s.pending, protocol.NewOrigin{Origin: origin})
 }
 
-// reissue makes the ops of a feed of our own behind number after, where the
-// core holds others, again under the present origin, so that nothing that was
-// acknowledged here is lost.
-func (s *Sync) reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) {
-	head, err := s.node.Reissue(ctx, f, after)
-	if err != nil {
-		s.node.cfg.Log.Error("ops not made again under the new origin", slog.Any("error", err))
+// forked makes the ops of a feed of our own where the core holds others again
+// under a new origin, so that nothing that was acknowledged here is lost. As
+// long as the place is only bounded it waits: what is written meanwhile under
+// the old origin depends on ops that move, and has to move with them. Without
+// an attachment nobody finds the place.
+func (s *Sync) forked(ctx context.Context, f protocol.Forked) {
+	why := fmt.Sprintf("the core holds other content of %s from op %d on", f.Origin, f.At)
+	if f.At > f.After+1 {
+		if s.cfg.Machine.UploadOnly {
+			s.renew(ctx, f.Origin, why)
+		}
 		return
 	}
-	s.pending = append(s.pending, protocol.Replaced{Feed: f, Head: head})
+	before := s.node.Origin()
+	head, err := s.node.Reissue(ctx, f.Feed, f.After, why)
+	if err != nil {
+		s.node.cfg.Log.Error("ops not made again under the new origin", slog.Any("error", err))
+		s.renew(ctx, f.Origin, why)
+		return
+	}
+	if now := s.node.Origin(); now != before {
+		s.pending = append(s.pending, protocol.NewOrigin{Origin: now})
+	}
+	s.pending = append(s.pending, protocol.Replaced{Feed: f.Feed, Head: head})
 }

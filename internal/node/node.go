@@ -181,12 +181,17 @@ func (n *Node) Origin() vclock.Origin {
 }
 
 // Reissue makes ops of our own that collide with the core's again under the
-// present origin; see [replica.Replica.Reissue].
-func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) (protocol.Head, error) {
+// present origin; see [replica.Replica.Reissue]. If that is the origin of the
+// feed itself, the node takes a new one in the same transaction, so that nothing
+// is written in between that depends on what moves.
+func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, why string) (protocol.Head, error) {
 	var cut, head protocol.Head
 	var feed protocol.Feed
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 		var err error
+		if err = n.leave(tx, f.Origin); err != nil {
+			return err
+		}
 		if cut, err = n.replica.Reissue(tx, n.now(), f, after); err != nil {
 			return err
 		}
@@ -197,6 +202,9 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) (
 	if err != nil {
 		return cut, n.seen(err)
 	}
+	if feed.Origin != n.Origin() {
+		n.renewed(feed.Origin, why)
+	}
 	n.mu.Lock()
 	for _, p := range n.watch {
 		p.reset(f, cut)
@@ -205,6 +213,20 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq) (
 	n.moved(feed, head)
 	n.hub.notify(f.Space)
 	return cut, nil
+}
+
+// leave takes a new origin if the node writes under the given one. If the
+// transaction fails afterwards, the replica is ahead of the store: harmless, for
+// an origin that was never kept is never used again.
+func (n *Node) leave(tx session.Tx, doubted vclock.Origin) error {
+	if n.replica.Origin() != doubted {
+		return nil
+	}
+	origin, err := adopt(tx, n.cfg.Name, n.cfg.Cluster, true)
+	if err == nil {
+		n.replica.Renew(origin)
+	}
+	return err
 }
 
 // Watch gives a new reader of which feeds move from now on, by local writes
@@ -397,10 +419,18 @@ func (n *Node) RenewOrigin(ctx context.Context, why string) (vclock.Origin, erro
 	if err != nil {
 		return "", fmt.Errorf("renew origin: %w", err)
 	}
+	n.renewed(origin, why)
+	return origin, nil
+}
+
+// renewed notes that the store has a new origin.
+func (n *Node) renewed(origin vclock.Origin, why string) {
 	n.mu.Lock()
 	n.origin = origin
 	n.mu.Unlock()
 	n.problems.set("origin_renewed", why, n.cfg.Wall())
 	n.cfg.Log.Warn("writes continue under a new origin", slog.String("why", why), slog.String("origin", string(origin)))
-	return origin, n.store.AdoptIdentity()
+	if err := n.store.AdoptIdentity(); err != nil { // the next start then renews the origin again
+		n.cfg.Log.Error("new identity not recorded", slog.Any("error", err))
+	}
 }

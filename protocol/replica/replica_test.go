@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/internal/store/memstore"
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/replica"
@@ -342,4 +343,37 @@ func TestReissueAfterFork(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// A peer whose clock is an hour ahead does not move our clock, and order still
+// respects causality: what answers its message comes after it (F31).
+func TestClockAnHourAhead(t *testing.T) {
+	t.Parallel()
+	a, b := newPeer(t, "a~1"), newPeer(t, "b~1")
+	b.wall += 3_600_000
+	for _, order := range []session.Order{session.Turns, session.Chat} {
+		id := fmt.Sprintf("s%d", order)
+		a.must(id, session.OpenSession{Order: order}, "")
+		b.pull(a, 100)
+		b.must(id, say("from the future"), "")
+		a.pull(b, 100)
+		answer := a.must(id, say("an answer"), "").Ops[0]
+		if answer.Stamp.Trust != clocksync.Unsynced {
+			t.Errorf("stamp %v behind one that is not believed, want it unsynced", answer.Stamp)
+		}
+		b.pull(a, 100)
+		for _, p := range []*peer{a, b} {
+			p.view(func(r session.Reader) error {
+				msgs, _, err := session.Messages(r, space, id, session.Query{Limit: 10})
+				if len(msgs) != 2 || string(msgs[1].Content) != `"an answer"` {
+					t.Errorf("order %d at %s: %d messages, the answer not last", order, p.r.Origin(), len(msgs))
+				}
+				return err
+			})
+		}
+		other := a.must("other-"+id, session.OpenSession{}, "").Ops[0]
+		if ahead := int64(other.Stamp.Wall) - int64(a.wall); ahead > clocksync.MaxAhead.Milliseconds() {
+			t.Errorf("a's clock is %d ms ahead after hearing from b, want at most %v", ahead, clocksync.MaxAhead)
+		}
+	}
 }

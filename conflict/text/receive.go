@@ -1,0 +1,313 @@
+package text
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// Apply takes in runs of other replicas and returns the edits that they amount
+// to on the present text, in order: what an editor or a subscriber makes on
+// its own copy. Events that are held are skipped; runs may stand in any order.
+//
+// It is all or nothing: on any error the document is as it was. ErrMissing
+// says that a run's past is neither held nor among the runs. The refusals
+// (ErrPosition, ErrRun, ErrParents, ErrUTF8, ErrForked) are verdicts on a run
+// that every replica shares; what comes after a refused run must be dropped
+// with it. See the errors for ErrTooLarge and ErrReplay.
+//
+// HAZARD: one bad run refuses the whole call. Whoever mixes runs of several
+// authors applies them one by one after a refusal.
+func (d *Doc) Apply(runs []Run) ([]Edit, error) {
+	if err := d.load(); err != nil {
+		return nil, err
+	}
+	known := d.g.size()
+	d.g.mark()
+	d.o.mark()
+	err := d.takeAll(runs)
+	var out []piece
+	if err == nil {
+		out, err = d.replay(known)
+	}
+	if err != nil {
+		d.rollback()
+		return nil, err
+	}
+	d.g.forget()
+	edits := d.edits(out)
+	for i := range edits {
+		e := &edits[i]
+		d.text.delete(int32(e.Pos), int32(e.Del))
+		if e.Ins != "" {
+			d.text.insert(int32(e.Pos), e.Ins)
+		}
+	}
+	return edits, nil
+}
+
+func (d *Doc) rollback() {
+	d.g.rollback()
+	d.o.rollback()
+	d.w = nil
+}
+
+// takeAll adds the events of runs to graph and log.
+func (d *Doc) takeAll(runs []Run) error {
+	var waiting []Run
+	for i := range runs {
+		switch err := d.take(&runs[i]); {
+		case errors.Is(err, ErrMissing):
+			waiting = append(waiting, runs[i])
+		case err != nil:
+			return err
+		}
+	}
+	for len(waiting) > 0 {
+		var still []Run
+		var missing error
+		for i := range waiting {
+			switch err := d.take(&waiting[i]); {
+			case errors.Is(err, ErrMissing):
+				still, missing = append(still, waiting[i]), err
+			case err != nil:
+				return err
+			}
+		}
+		if len(still) == len(waiting) {
+			return missing
+		}
+		waiting = still
+	}
+	return nil
+}
+
+// take adds the events of one run that are not held.
+func (d *Doc) take(r *Run) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	n := r.Len()
+	a := d.g.agent(r.ID.Origin)
+	held := d.g.count(a)
+	if r.ID.Seq > held+1 {
+		return fmt.Errorf("run %v: %d events of its agent are held: %w", r.ID, held, ErrMissing)
+	}
+	parents, err := d.parents(r)
+	if err != nil {
+		return err
+	}
+	if r.ID.Seq <= held {
+		if err := d.compare(r, parents); err != nil {
+			return err
+		}
+	}
+	known := int(held + 1 - r.ID.Seq)
+	if known >= n {
+		return nil
+	}
+	if err := d.fits(n-known, len(r.Ins), a == none); err != nil {
+		return err
+	}
+	if known > 0 {
+		last, _ := d.g.at(a, held)
+		parents = []lv{last}
+	} else if err := d.admit(r, a, parents); err != nil {
+		return err
+	}
+	d.store(r, int32(known), int32(n), parents)
+	return nil
+}
+
+// store adds the events of r from number known on.
+func (d *Doc) store(r *Run, known, n int32, parents []lv) {
+	s := d.g.add(d.g.addAgent(r.ID.Origin), n-known, parents)
+	pos, kind := int32(r.Pos), r.kind()
+	switch kind {
+	case opInsert:
+		d.o.insert(s.from, n-known, pos+known, r.Ins[skip(r.Ins, int(known)):])
+		return
+	case opBackspace:
+		pos -= known
+	}
+	d.o.delete(s.from, n-known, pos, kind)
+}
+
+// parents finds the parents of a run, ascending.
+func (d *Doc) parents(r *Run) ([]lv, error) {
+	parents := make([]lv, len(r.Parents))
+	for i, p := range r.Parents {
+		v, ok := d.g.lookup(p)
+		if !ok {
+			return nil, fmt.Errorf("run %v: parent %v: %w", r.ID, p, ErrMissing)
+		}
+		parents[i] = v
+	}
+	slices.Sort(parents)
+	return parents, nil
+}
+
+// admit checks that some author can have had these parents: none is in the
+// past of another, and the agent's own event before is in the past of one.
+func (d *Doc) admit(r *Run, a int32, parents []lv) error {
+	if len(parents) > 1 && len(d.g.maximal(slices.Clone(parents))) < len(parents) {
+		return fmt.Errorf("run %v: one parent is in the past of another: %w", r.ID, ErrParents)
+	}
+	if r.ID.Seq == 1 {
+		return nil
+	}
+	own, _ := d.g.at(a, r.ID.Seq-1)
+	if _, direct := slices.BinarySearch(parents, own); !direct && !d.g.covers(parents, own) {
+		return fmt.Errorf("run %v has not seen the event before it: %w", r.ID, ErrForked)
+	}
+	return nil
+}
+
+// compare checks that the part of a run that is held has the same content.
+func (d *Doc) compare(r *Run, parents []lv) error {
+	forked := func(v lv) error { return fmt.Errorf("event %v: %w", d.g.dot(v), ErrForked) }
+	a := d.g.agent(r.ID.Origin)
+	n := min(vclock.Seq(r.Len()), d.g.count(a)+1-r.ID.Seq)
+	given := opRun{0, int32(r.Len()), r.kind(), int32(r.Pos), 0}
+	ins := r.Ins
+	var buf [1]lv
+	for done := vclock.Seq(0); done < n; {
+		v, together := d.g.at(a, r.ID.Seq+done)
+		if done > 0 {
+			last, _ := d.g.at(a, r.ID.Seq+done-1)
+			parents = []lv{last}
+		}
+		if !slices.Equal(d.g.parentsOf(v, buf[:]), parents) {
+			return forked(v)
+		}
+		e := &d.g.entries[d.g.entryOf(v)]
+		i := d.o.runOf(v)
+		to := min(v+lv(together), e.to, v+lv(n-done), d.o.runs[i].at+lv(d.o.runs[i].n))
+		part := d.o.part(i, v, to)
+		if !sameDeed(part, given, int32(done)) {
+			return forked(v)
+		}
+		if part.kind == opInsert {
+			var b strings.Builder
+			d.o.inserted(&b, v, to)
+			rest, ok := strings.CutPrefix(ins, b.String())
+			if !ok {
+				return forked(v)
+			}
+			ins = rest
+		}
+		done += vclock.Seq(to - v)
+	}
+	return nil
+}
+
+// sameDeed reports whether the events of part do what those of given from
+// number off on do. Forms may differ where the events are the same.
+func sameDeed(part, given opRun, off int32) bool {
+	if (part.kind == opInsert) != (given.kind == opInsert) {
+		return false
+	}
+	place := func(r opRun, k int32) int32 {
+		switch r.kind {
+		case opInsert:
+			return r.pos + k
+		case opBackspace:
+			return r.pos - k
+		}
+		return r.pos
+	}
+	return place(part, 0) == place(given, off) && place(part, part.n-1) == place(given, off+part.n-1)
+}
+
+// replay computes what the events from known on amount to. The text is that of
+// the events before.
+func (d *Doc) replay(known lv) ([]piece, error) {
+	if d.g.size() == known {
+		return nil, nil
+	}
+	base := d.g.criticalBefore(known)
+	if d.w == nil || !d.g.isCritical(d.w.base) || base >= d.upTo-1 {
+		d.w = &walker{g: d.g, o: d.o}
+		d.startAt(base, known)
+	}
+	if err := d.mayReplay(known - d.upTo); err != nil {
+		return nil, err
+	}
+	w := d.w
+	w.emitting, w.out = false, nil
+	if d.upTo < known {
+		if err := w.visit(span{d.upTo, known}, true); err != nil {
+			return nil, err
+		}
+	}
+	w.settle(int32(d.Len()))
+	w.emitting = true
+	if err := w.visit(span{known, d.g.size()}, true); err != nil {
+		return nil, err
+	}
+	out := w.out
+	w.out = nil
+	d.upTo = d.g.size()
+	if d.g.isCritical(d.upTo - 1) {
+		d.w = nil
+	}
+	return out, nil
+}
+
+// startAt puts the walker to version base; text is that of the events before
+// known.
+func (d *Doc) startAt(base, known lv) {
+	n := int32(endless)
+	switch base {
+	case lv(none):
+		n = 0
+	case known - 1:
+		n = int32(d.Len())
+	}
+	d.w.reset(base, n)
+	d.upTo = base + 1
+}
+
+func (d *Doc) mayReplay(n lv) error {
+	limit := d.ReplayLimit
+	if limit == 0 {
+		limit = MaxReplay
+	}
+	if int(n) > limit {
+		return fmt.Errorf("%d events, at most %d: %w", n, limit, ErrReplay)
+	}
+	return nil
+}
+
+// edits gives pieces their text. Pieces that follow each other at one place
+// become one edit.
+func (d *Doc) edits(out []piece) []Edit {
+	if len(out) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	ends := make([]int, len(out))
+	for i, p := range out {
+		if p.del == 0 {
+			d.o.inserted(&b, p.events.from, p.events.to)
+		}
+		ends[i] = b.Len()
+	}
+	all, at := b.String(), 0
+	edits := make([]Edit, 0, len(out))
+	for i, p := range out {
+		ins := all[at:ends[i]]
+		at = ends[i]
+		if k := len(edits) - 1; k >= 0 && p.del == 0 && edits[k].Ins != "" && len(edits[k].Ins) < packBytes &&
+			edits[k].Pos+utf8.RuneCountInString(edits[k].Ins) == int(p.pos) {
+			edits[k].Ins = all[at-len(ins)-len(edits[k].Ins) : at]
+			continue
+		}
+		edits = append(edits, Edit{int(p.pos), int(p.del), ins})
+	}
+	return edits
+}
