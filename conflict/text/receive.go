@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -98,6 +97,9 @@ func (d *Doc) take(r *Run) error {
 		return fmt.Errorf("run %v: %d events of its agent are held: %w", r.ID, held, ErrMissing)
 	}
 	parents, err := d.parents(r)
+	if errors.Is(err, ErrMissing) && r.ID.Seq <= held {
+		return fmt.Errorf("run %v has other parents than before: %w", r.ID, ErrForked)
+	}
 	if err != nil {
 		return err
 	}
@@ -299,15 +301,18 @@ func (d *Doc) edits(out []piece) []Edit {
 	}
 	all, at := b.String(), 0
 	edits := make([]Edit, 0, len(out))
+	grown := int32(none) // where the last edit's insert ends
 	for i, p := range out {
 		ins := all[at:ends[i]]
 		at = ends[i]
-		if k := len(edits) - 1; k >= 0 && p.del == 0 && edits[k].Ins != "" && len(edits[k].Ins) < packBytes &&
-			edits[k].Pos+utf8.RuneCountInString(edits[k].Ins) == int(p.pos) {
+		if k := len(edits) - 1; p.del == 0 && grown == p.pos {
 			edits[k].Ins = all[at-len(ins)-len(edits[k].Ins) : at]
-			continue
+		} else {
+			edits = append(edits, Edit{int(p.pos), int(p.del), ins})
 		}
-		edits = append(edits, Edit{int(p.pos), int(p.del), ins})
+		if grown = none; p.del == 0 {
+			grown = p.pos + int32(p.events.to-p.events.from)
+		}
 	}
 	return edits
 }

@@ -130,7 +130,7 @@ func newPath(ctx context.Context, from, to *process, id string) (*path, error) {
 	body := []byte(`{"id":"` + id + `"}`)
 	status, err := p.writer.do(p.writer.request(http.MethodPost, sessionsPath, body))
 	if err != nil || status != http.StatusCreated {
-		return nil, fmt.Errorf("open session: status %d: %w: %s", status, err, p.writer.body)
+		return nil, errors.Join(err, fmt.Errorf("open session: status %d: %s", status, p.writer.body))
 	}
 	return p, until(ctx, 30*time.Second, func() (bool, error) {
 		return p.poll(id, "0s")
@@ -181,7 +181,7 @@ func (p *path) measure(id string) ([]time.Duration, error) {
 		time.Sleep(parkTime)
 		began := time.Now()
 		if status, err := p.writer.do(post); err != nil || status != http.StatusCreated {
-			return nil, fmt.Errorf("append: status %d: %w: %s", status, err, p.writer.body)
+			return nil, errors.Join(err, fmt.Errorf("append: status %d: %s", status, p.writer.body))
 		}
 		if ok, err := p.answer(); err != nil || !ok {
 			return nil, errors.Join(err, fmt.Errorf("poll was answered with nothing: %s", p.reader.body))

@@ -116,3 +116,36 @@ func feedEnd(list []*protocol.Frame) vclock.Seq {
 	}
 	return list[len(list)-1].To()
 }
+
+// TestReissueTakesANewOrigin makes ops behind a fork again; what is written
+// afterwards must be readable at a replica that never saw the fork.
+func TestReissueTakesANewOrigin(t *testing.T) {
+	t.Parallel()
+	n, other := open(t, "edge-1"), open(t, "edge-2")
+	say := session.Append{Messages: []session.Draft{{Role: "user", Content: []byte(`"x"`)}}}
+	write(t, n, "s", session.OpenSession{})
+	before := frames(t, n)
+	old := protocol.Feed{Space: "default", Origin: n.Origin()}
+	write(t, n, "s", say)
+	write(t, n, "s", say)
+	if _, err := n.Reissue(t.Context(), old, 1, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if n.Origin() == old.Origin {
+		t.Fatal("the origin is still the old one")
+	}
+	write(t, n, "s", say)
+	for _, list := range [][]*protocol.Frame{before, frames(t, n)} {
+		if _, refused, err := other.Ingest(t.Context(), list, nil); err != nil || refused[0] != nil {
+			t.Fatal(err, refused)
+		}
+	}
+	a, err := n.Digest(t.Context(), "default", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := other.Digest(t.Context(), "default", "")
+	if err != nil || a.Digest != b.Digest || a.Waiting+b.Waiting != 0 {
+		t.Errorf("digests %s (%d wait) and %s (%d wait): %v", a.Digest, a.Waiting, b.Digest, b.Waiting, err)
+	}
+}

@@ -180,16 +180,15 @@ func (n *Node) Origin() vclock.Origin {
 	return n.origin
 }
 
-// Reissue makes ops of our own that collide with the core's again under the
-// present origin; see [replica.Replica.Reissue]. If that is the origin of the
-// feed itself, the node takes a new one in the same transaction, so that nothing
-// is written in between that depends on what moves.
+// Reissue makes ops of our own that collide with the core's again under a new
+// origin; see [replica.Replica.Reissue]. The node takes it in the same
+// transaction, so that nothing is written in between that depends on what moves.
 func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, why string) (protocol.Head, error) {
 	var cut, head protocol.Head
 	var feed protocol.Feed
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 		var err error
-		if err = n.leave(tx, f.Origin); err != nil {
+		if err = n.leave(tx, f.Space); err != nil {
 			return err
 		}
 		if cut, err = n.replica.Reissue(tx, n.now(), f, after); err != nil {
@@ -215,12 +214,18 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, w
 	return cut, nil
 }
 
-// leave takes a new origin if the node writes under the given one. If the
-// transaction fails afterwards, the replica is ahead of the store: harmless, for
-// an origin that was never kept is never used again.
-func (n *Node) leave(tx session.Tx, doubted vclock.Origin) error {
-	if n.replica.Origin() != doubted {
-		return nil
+// leave takes a new origin unless the store keeps one under which nothing was
+// written in the space; a transaction that runs again does it again. If it fails
+// in the end, the replica writes under an origin that is not kept and so never
+// used by a later run: numbers stay unique.
+func (n *Node) leave(tx session.Tx, space string) error {
+	kept, err := tx.Get(originKey)
+	if err != nil {
+		return err
+	}
+	head, err := replica.HeadOf(tx, protocol.Feed{Space: space, Origin: vclock.Origin(kept)})
+	if err != nil || head.Seq == 0 {
+		return err
 	}
 	origin, err := adopt(tx, n.cfg.Name, n.cfg.Cluster, true)
 	if err == nil {

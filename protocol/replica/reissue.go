@@ -14,11 +14,15 @@ import (
 const MaxReissue = 2000
 
 // Reissue takes the ops behind number after out of a feed of our own that
-// forked, and makes them again at the end of the replica's present feed, with
+// forked, and makes them again as the feed of the present origin, with
 // their content, actors and keys; sessions that they touched are rebuilt. The
 // feed then ends at after and takes what the core holds in their place. It
 // returns the feed's head. Messages that were named by their dot get the name
 // of their new dot. More than MaxReissue ops are refused, with nothing changed.
+//
+// The present origin must be one that has written nothing in the space yet: what
+// is made again does not depend on what was written meanwhile, and of one origin
+// a session takes no earlier op after a later one.
 //
 // Nobody else can depend on the ops that are taken out: had they left this
 // node, the core would hold them and the feed would not have forked there.
@@ -78,6 +82,9 @@ func (r *Replica) again(tx session.Tx, now Now, f protocol.Feed, after vclock.Se
 	a, err := newAppender(tx, protocol.Feed{Space: f.Space, Origin: r.origin})
 	if err != nil {
 		return err
+	}
+	if a.head.Seq > 0 {
+		return fmt.Errorf("reissue %s: %s has written in %s already", f.Origin, r.origin, f.Space)
 	}
 	m := mapping{from: f.Origin, after: after, to: r.origin, seqs: make(map[vclock.Seq]vclock.Seq)}
 	touched := make(map[string]bool)

@@ -377,3 +377,87 @@ func TestClockAnHourAhead(t *testing.T) {
 		}
 	}
 }
+
+var errUndo = errors.New("undo")
+
+// TestWriteBetweenRenewalAndReissue has an op that depends on a number which is
+// taken out, and which comes back with the core's content: it waits for that.
+func TestWriteBetweenRenewalAndReissue(t *testing.T) {
+	t.Parallel()
+	core, e := newPeer(t, "core~1"), newPeer(t, "e~1")
+	e.must("s", session.OpenSession{}, "")
+	core.pull(e, 100)
+	old := e.disk.Clone()
+	e.must("s", say("held by the core"), "")
+	core.pull(e, 100)
+
+	set := &peer{t: t, disk: old, wall: e.wall + 100}
+	set.reopen("e~1")
+	set.must("s", say("after the restore"), "")
+	set.r.Renew("e~2")
+	set.must("s", say("in between"), "")
+	if err := set.update(func(tx session.Tx) error {
+		if _, err := set.r.Reissue(tx, set.now(), feed("e~1"), 1); err == nil {
+			t.Error("reissue under an origin that has written: no error")
+		}
+		return errUndo
+	}); !errors.Is(err, errUndo) {
+		t.Fatal(err)
+	}
+	set.r.Renew("e~3")
+	if err := set.update(func(tx session.Tx) error {
+		_, err := set.r.Reissue(tx, set.now(), feed("e~1"), 1)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, totals := set.digest(); totals.Waiting != 1 {
+		t.Errorf("%d ops wait, want the one in between", totals.Waiting)
+	}
+	set.pull(core, 100)
+	if _, totals := set.digest(); totals.Waiting != 0 {
+		t.Errorf("%d ops wait although all is there", totals.Waiting)
+	}
+	core.pull(set, 100)
+	want, there := core.digest()
+	if got, here := set.digest(); got != want || here.Waiting+there.Waiting != 0 {
+		t.Errorf("digests differ, or %d and %d ops wait", here.Waiting, there.Waiting)
+	}
+}
+
+// TestRebuildOfAnErasedSession damages the head of a session of which nothing
+// else is left: it must be erased afterwards and not unknown.
+func TestRebuildOfAnErasedSession(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, "e~1")
+	p.must("s", session.OpenSession{}, "")
+	p.must("s", say("secret"), "")
+	p.must("s", session.EraseSession{}, "")
+	if err := p.update(func(tx session.Tx) error {
+		_, err := replica.Purge(tx, replica.Gone{Space: space, Session: "s"}, 1000)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := p.digest()
+	if err := p.update(func(tx session.Tx) error {
+		if err := tx.Put(append(session.Prefix(space, "s"), 'm'), []byte("damaged")); err != nil {
+			return err
+		}
+		if err := session.Rebuild(tx, space, "s"); !errors.Is(err, session.ErrCorrupt) {
+			t.Errorf("rebuild from an empty log: %v, want %v", err, session.ErrCorrupt)
+		}
+		return replica.Rebuild(tx, space, "s")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := p.digest(); got != want {
+		t.Error("digests differ after the rebuild")
+	}
+	p.view(func(r session.Reader) error {
+		if gone, err := replica.Unpurged(r, 10); err != nil || len(gone) != 1 {
+			t.Errorf("to purge: %v, %v, want the session", gone, err)
+		}
+		return nil
+	})
+}
