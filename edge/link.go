@@ -359,6 +359,20 @@ func (l *Link) Up() bool {
 	return l.up
 }
 
+// MoveOn leaves the core node for the next one of Servers; it does not wait. It
+// is for a core node whose NATS server answers and which is of no use otherwise.
+func (l *Link) MoveOn() {
+	l.mu.Lock()
+	nc, up := l.nc, l.up
+	l.mu.Unlock()
+	if !up || len(l.cfg.Servers) < 2 {
+		return
+	}
+	if err := nc.ForceReconnect(); err != nil {
+		l.log.Warn("link not moved", slog.Any("error", err))
+	}
+}
+
 // RTT measures the round trip to the core node; ctx needs a deadline.
 func (l *Link) RTT(ctx context.Context) (time.Duration, error) {
 	l.mu.Lock()

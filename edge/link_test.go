@@ -20,8 +20,13 @@ const linkPatience = 15 * time.Second
 
 func startNATS(t *testing.T) *server.Server {
 	t.Helper()
+	return startNATSAs(t, "core-1")
+}
+
+func startNATSAs(t *testing.T, name string) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		ServerName: "core-1", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+		ServerName: name, Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
 		JetStream: true, StoreDir: t.TempDir(), MaxPayload: 1 << 20,
 	})
 	if err != nil {
@@ -319,6 +324,30 @@ func TestLinkSubscribesBeforeAndAfterRunAndAcrossReconnects(t *testing.T) {
 		t.Fatal(err)
 	}
 	say("cw.early") // nothing came in between
+}
+
+// TestLinkMovesOn has a link leave a server that answers for the other one, and
+// stay with the only one that it knows.
+func TestLinkMovesOn(t *testing.T) {
+	t.Parallel()
+	one, two := startNATSAs(t, "core-1"), startNATSAs(t, "core-2")
+	l := runLink(t, func(c *LinkConfig) { c.Servers = []string{one.ClientURL(), two.ClientURL()} })
+	at := await(t, l.up, "link up")
+	for range 2 {
+		l.MoveOn()
+		await(t, l.down, "leaving "+at)
+		now := await(t, l.up, "link up again")
+		if now == at {
+			t.Errorf("link is at %s again, want the other one", now)
+		}
+		at = now
+	}
+	alone := runLink(t, func(c *LinkConfig) { c.Servers = []string{one.ClientURL()} })
+	await(t, alone.up, "link up")
+	alone.MoveOn()
+	if _, err := alone.RTT(soon(t)); err != nil {
+		t.Errorf("the only link was left: %v", err)
+	}
 }
 
 func TestLinkRunEndsWhileConnecting(t *testing.T) {

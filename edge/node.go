@@ -29,6 +29,7 @@ type Edge struct {
 	sync     *node.Sync // nil likewise
 	listener net.Listener
 	rtt      atomic.Int64 // last measured round trip in nanoseconds; zero: none
+	moved    time.Time    // when the link was last moved to another core node; owned by the sync loop
 
 	mu    sync.Mutex // guards what follows
 	state httpapi.LinkStatus
@@ -189,6 +190,10 @@ func (e *Edge) onFact(f protocol.Fact) {
 		if f.Code != 0 {
 			e.setRefusal(f)
 		}
+		if f.Failures >= moveAfter && time.Since(e.moved) >= moveEvery {
+			e.moved = time.Now()
+			e.link.MoveOn()
+		}
 	default:
 		e.log.Debug("sync", slog.String("fact", fmt.Sprintf("%T %+v", f, f)))
 	}
@@ -224,7 +229,11 @@ func (e *Edge) compression() protocol.Compression {
 	return protocol.Plain
 }
 
-const measureEvery = 2 * time.Second // between measurements of the round trip
+const (
+	measureEvery = 2 * time.Second  // between measurements of the round trip
+	moveAfter    = 3                // refused or unanswered attaches in a row: another core node may be ready
+	moveEvery    = 10 * time.Second // so that frames get up meanwhile
+)
 
 // compressFrom is the round trip from which on the link and not the processor
 // is taken for the bottleneck.

@@ -263,6 +263,7 @@ func testSnapshot(t *testing.T, before, after, behind int) {
 		b.write(s.url, "other", behind)
 	}
 	s.cut(true)
+	b.write(s.url, "other", 300) // while the nodes find out
 	c.converge("default", c.urls()...)
 	st = statusOf(t, s.url)
 	if st.Origin == origin || !st.degraded("origin_renewed") {

@@ -60,7 +60,7 @@ func (n *Node) expire(ctx context.Context, d session.Due) error {
 	}
 	cmd := session.Command{Space: d.Space, Session: d.Session, Actor: n.cfg.Name,
 		IfMatch: &d.Version, Do: session.ExpireSession{}}
-	_, err := n.Write(ctx, cmd, httpapi.Local)
+	_, err := n.write(ctx, cmd, httpapi.Local) // also in a space that is carried no longer
 	if settled(err) {
 		return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Postpone(tx, d) })
 	}

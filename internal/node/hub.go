@@ -10,25 +10,41 @@ import (
 // for its topic, looks at the state, and waits for the channel to be closed.
 type hub struct {
 	mu     sync.Mutex
-	topics map[topic]chan struct{}
+	topics map[topic]*waiters
+}
+
+// waiters wait for one topic. Invariant: count > 0 while it is in the hub.
+type waiters struct {
+	changed chan struct{} // closed at the next notify
+	count   int
 }
 
 // topic is a session, or a whole space when session is empty.
 type topic struct{ space, session string }
 
-// wait returns a channel that is closed at the next notify of t.
-func (h *hub) wait(t topic) <-chan struct{} {
+// wait returns a channel that is closed at the next notify of t. Whoever waits
+// calls leave in the end: what nobody waits for takes no memory.
+func (h *hub) wait(t topic) (changed <-chan struct{}, leave func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ch, ok := h.topics[t]
+	w, ok := h.topics[t]
 	if !ok {
-		ch = make(chan struct{})
+		w = &waiters{changed: make(chan struct{})}
 		if h.topics == nil {
-			h.topics = make(map[topic]chan struct{})
+			h.topics = make(map[topic]*waiters)
 		}
-		h.topics[t] = ch
+		h.topics[t] = w
 	}
-	return ch
+	w.count++
+	return w.changed, func() { h.leave(t, w) }
+}
+
+func (h *hub) leave(t topic, w *waiters) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if w.count--; w.count == 0 && h.topics[t] == w {
+		delete(h.topics, t)
+	}
 }
 
 // notify wakes the waiters of the sessions and of their space.
@@ -45,8 +61,8 @@ func (h *hub) notify(space string, sessions ...string) {
 }
 
 func (h *hub) wake(t topic) {
-	if ch, ok := h.topics[t]; ok {
-		close(ch)
+	if w, ok := h.topics[t]; ok {
+		close(w.changed)
 		delete(h.topics, t)
 	}
 }

@@ -36,6 +36,10 @@ func (n *Node) Write(ctx context.Context, cmd session.Command, level httpapi.Dur
 	if err := n.carried(cmd.Space); err != nil {
 		return httpapi.Answer{}, err
 	}
+	return n.write(ctx, cmd, level)
+}
+
+func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Durability) (httpapi.Answer, error) {
 	var (
 		written session.Written
 		head    protocol.Head
@@ -188,19 +192,31 @@ func (n *Node) Changes(ctx context.Context, space, id string, since vclock.Vecto
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
-		moved := n.hub.wait(topic{space, id})
-		changes, next, err := n.changes(space, id, since, limit)
-		if err != nil || len(changes) > 0 || wait <= 0 {
+		changes, next, again, err := n.nextChanges(ctx, topic{space, id}, since, limit, timer.C)
+		if !again || wait <= 0 {
 			return changes, next, err
 		}
-		select {
-		case <-moved:
-		case <-timer.C:
-			return changes, next, nil
-		case <-ctx.Done():
-			return changes, next, nil
-		}
 	}
+}
+
+// nextChanges reads changes and waits if there are none; again tells to read
+// once more.
+func (n *Node) nextChanges(ctx context.Context, t topic, since vclock.Vector, limit int, end <-chan time.Time) (
+	changes []session.Change, next vclock.Vector, again bool, err error,
+) {
+	moved, leave := n.hub.wait(t)
+	defer leave()
+	changes, next, err = n.changes(t.space, t.session, since, limit)
+	if err != nil || len(changes) > 0 {
+		return changes, next, false, err
+	}
+	select {
+	case <-moved:
+		return changes, next, true, nil
+	case <-end:
+	case <-ctx.Done():
+	}
+	return changes, next, false, nil
 }
 
 func (n *Node) changes(space, id string, since vclock.Vector, limit int) (
