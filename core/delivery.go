@@ -68,16 +68,13 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 			c()
 		}
 	}
-	take := func(subject, reply string, data []byte) {
+	take := func(subject, _ string, data []byte) {
 		m, err := protocol.DecodeMessage(data)
 		if err != nil {
 			d.log.Warn("message dropped", slog.String("subject", subject), slog.Any("error", err))
 			return
 		}
 		switch m := m.(type) {
-		case protocol.OpAsk:
-			d.answerOp(reply, m)
-			return
 		case protocol.Want: // of another core node
 			d.onWant(ctx, m)
 			return
@@ -88,6 +85,12 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 		}
 		d.input(ctx, protocol.Received{From: from, Message: m})
 	}
+	answer := func(_, reply string, data []byte) { d.node.AnswerOp(data, reply, d.bus.Publish) }
+	c, err := d.bus.Subscribe(protocol.OpAskSubject, answer)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", protocol.OpAskSubject, err)
+	}
+	cancels = append(cancels, c)
 	name := d.node.Name()
 	for _, subject := range []string{
 		protocol.AskSubjectOf(name), protocol.AskSubjectOf(protocol.AllCores), protocol.CreditSubjects(name),
@@ -100,17 +103,6 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 		cancels = append(cancels, c)
 	}
 	return stop, nil
-}
-
-// answerOp hands out one op to a node whose record of it is damaged.
-func (d *delivery) answerOp(reply string, ask protocol.OpAsk) {
-	data, err := d.node.EncodeOp(ask)
-	if err == nil && data != nil && reply != "" {
-		err = d.bus.Publish(reply, data)
-	}
-	if err != nil {
-		d.log.Warn("op not handed out", slog.String("space", ask.Space), slog.Any("error", err))
-	}
 }
 
 // Run steps the machine until ctx ends.

@@ -138,6 +138,12 @@ func (e *Edge) runLink(ctx context.Context) error {
 		}
 		defer cancel()
 	}
+	answer := func(_, reply string, data []byte) { e.node.AnswerOp(data, reply, e.link.Publish) }
+	cancel, err := e.link.Subscribe(protocol.OpAskSubject, answer)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", protocol.OpAskSubject, err)
+	}
+	defer cancel()
 	return e.link.Run(ctx)
 }
 

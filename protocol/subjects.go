@@ -63,6 +63,9 @@ func DeliverSubject(node string) string { return "cw.dlv." + Token(node) }
 // AskSubjectOf is where a core node hears requests; [AllCores] reaches each.
 func AskSubjectOf(core string) string { return "cw.ask." + Token(core) }
 
+// OpAskSubject is where everybody who may hold an op hears an [OpAsk].
+const OpAskSubject = "cw.have"
+
 // CreditSubject is where a core node hears a node's credit and keepalive.
 func CreditSubject(core, node string) string { return "cw.crd." + Token(core) + "." + Token(node) }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/causeway-sync/causeway/core"
 	"github.com/causeway-sync/causeway/edge"
 	"github.com/causeway-sync/causeway/internal/store"
 )
@@ -230,4 +231,34 @@ func (c *cluster) version(node string) string {
 		}
 	}
 	return ""
+}
+
+// The same for the only core node: what it reads wrong it fetches from an edge.
+func TestFlippedByteAtTheCore(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	want := fill(t, c.sites[0].url)
+	c.converge("default", c.urls()...)
+	random := rand.New(rand.NewPCG(3, 5))
+	outcome := make(map[string]int)
+	for round := range flips(t) / 2 {
+		c.core.end(t)
+		file, at, mask := pick(t, filepath.Join(c.coreCfg.Data, "store"), random)
+		flip(t, file, at, mask)
+		n, err := core.Open(context.Background(), c.coreCfg, "test", logOf(t))
+		if err != nil {
+			damage, ok := errors.AsType[*store.DamageError](err)
+			if !ok || damage.File == "" {
+				t.Fatalf("round %d, byte %d of %s: open failed with %v, want a DamageError that names the file", round, at, file, err)
+			}
+			outcome["refused to open"]++
+			flip(t, file, at, mask)
+			c.startCore()
+			continue
+		}
+		c.core = start(n.Run)
+		outcome[check(t, c.coreURL, want, file, at)]++
+		c.mend(&site{url: c.coreURL}, want, file, at)
+	}
+	t.Logf("outcomes: %v", outcome)
 }

@@ -152,7 +152,7 @@ func (n *Node) repairOp(ctx context.Context, rest []byte) error {
 	return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return replica.Restore(tx, frame) })
 }
 
-// fetchOp gets a sound copy of an op from whichever core node answers first.
+// fetchOp gets a sound copy of an op from whoever answers first.
 func (n *Node) fetchOp(ctx context.Context, ask protocol.OpAsk) (*protocol.Frame, error) {
 	n.mu.Lock()
 	request := n.request
@@ -166,7 +166,7 @@ func (n *Node) fetchOp(ctx context.Context, ask protocol.OpAsk) (*protocol.Frame
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	answer, err := request(ctx, protocol.AskSubjectOf(protocol.AllCores), data)
+	answer, err := request(ctx, protocol.OpAskSubject, data)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +183,26 @@ func (n *Node) fetchOp(ctx context.Context, ask protocol.OpAsk) (*protocol.Frame
 
 const fetchTimeout = 5 * time.Second // one request for an op
 
-// EncodeOp gives the answer to an OpAsk: nil if this node cannot read the op.
-func (n *Node) EncodeOp(ask protocol.OpAsk) ([]byte, error) {
+// AnswerOp hands out an op to a node whose record of it is damaged; data is an
+// encoded OpAsk. Who cannot read the op, or is asked nothing sensible, is silent.
+func (n *Node) AnswerOp(data []byte, reply string, publish func(subject string, data []byte) error) {
+	m, err := protocol.DecodeMessage(data)
+	ask, ok := m.(protocol.OpAsk)
+	if err != nil || !ok || reply == "" {
+		n.cfg.Log.Warn("question for an op dropped", slog.Any("error", err))
+		return
+	}
+	answer, err := n.encodeOp(ask)
+	if err == nil && answer != nil {
+		err = publish(reply, answer)
+	}
+	if err != nil {
+		n.cfg.Log.Warn("op not handed out", slog.String("space", ask.Space), slog.Any("error", err))
+	}
+}
+
+// encodeOp gives the answer to an OpAsk: nil if this node cannot read the op.
+func (n *Node) encodeOp(ask protocol.OpAsk) ([]byte, error) {
 	var frame *protocol.Frame
 	err := n.View(func(r session.Reader) error {
 		var err error

@@ -123,8 +123,16 @@ func answerDocument(tx session.Tx, cmd session.Command, w session.Written) (*ses
 	if err != nil {
 		return nil, fmt.Errorf("keep answer of session %s: %w", cmd.Session, err)
 	}
+	if len(b) > maxKeptAnswer {
+		return &doc, nil
+	}
 	return &doc, tx.Put(answerKey(cmd.Space, cmd.Session, cmd.Key), b)
 }
+
+// maxKeptAnswer bounds an answer that is kept for retries, so that keyed
+// writes to a big session do not store it again and again. A retry of a write
+// whose answer was larger is told the present state.
+const maxKeptAnswer = 16 << 10
 
 func answerPrefix(space, id string) []byte {
 	return append(append(append(append([]byte("y/"), space...), 0), id...), 0)
