@@ -378,6 +378,12 @@ func TestImportRefusals(t *testing.T) {
 	}
 	// Another conversation under an id that was imported before.
 	name := filepath.Join(t.TempDir(), "in.jsonl")
+	if err := os.WriteFile(name, []byte(good), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := cli(t, "", "import", "--node", url, name); code != 0 {
+		t.Fatalf("import: exit %d %s", code, errs)
+	}
 	if err := os.WriteFile(name, []byte(strings.Replace(good, `"x"`, `"y"`, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func TestFlags(t *testing.T) {
 	fs := flag.NewFlagSet("t", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	f := Bind(fs, &s)
-	err := fs.Parse([]string{"--node", "n", "--cores", "a, b", "--safe", "--link.resend_after", "3s", "--size=1KiB", "--count=x", "--small=-1"})
+	err := fs.Parse([]string{"--node", "n", "--cores", "a, b", "--safe", "--link.resend-after", "3s", "--size=1KiB", "--count=x", "--small=-1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -227,7 +227,7 @@ func (f *Flags) Apply(into any) error {
 				rule = "a list with commas between"
 			}
 			errs = append(errs, &FieldError{
-				At: "--" + g.path, Path: g.path, Got: strconv.Quote(g.text), Rule: rule,
+				At: "--" + strings.ReplaceAll(g.path, "_", "-"), Path: g.path, Got: strconv.Quote(g.text), Rule: rule,
 			})
 		}
 	}
