@@ -57,6 +57,7 @@ func commands() []command {
 		{"session", "create, show, list and change sessions", runSession},
 		{"import", "write recorded conversations into a node", runImport},
 		{"export", "write a node's conversations into a file", runExport},
+		{"text", "replay recorded editing histories", runText},
 		{"status", "show the state of a node", runStatus},
 		{"version", "show which causeway this is", runVersion},
 	}

@@ -1,5 +1,7 @@
 package text
 
+import "slices"
+
 // applyAll applies events that form a chain and whose parents are the prepare
 // version.
 func (w *walker) applyAll(s span) error {
@@ -25,8 +27,8 @@ func (w *walker) applyAll(s span) error {
 // room makes the table of events long enough for r.
 func (w *walker) room(r opRun) {
 	need := int(r.at-w.base-1) + int(r.n)
-	for len(w.x.at) < need {
-		w.x.at = append(w.x.at, none)
+	if have := len(w.x.at); have < need {
+		w.x.at = slices.Grow(w.x.at, need-have)[:need]
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 // Invariant: the text is what its events give in any causal order; it depends
 // on the set of events alone.
 type Doc struct {
-	// ReplayLimit bounds how many known events one call may run again. Zero
-	// means MaxReplay.
+	// ReplayLimit bounds the work of one call: known events run again, and
+	// events retreated and advanced where branches cross. Zero means MaxReplay.
 	ReplayLimit int
 
 	g    *graph
@@ -25,7 +25,8 @@ type Doc struct {
 	w    *walker // kept while branches are open; nil otherwise
 	upTo lv      // what w has visited
 
-	saved *savedState // history that is not read yet; nil if it is
+	saved   *savedState // history that is not read yet; nil if it is
+	scratch []lv
 }
 
 // New returns an empty document.
@@ -52,7 +53,9 @@ func (d *Doc) Slice(from, to int) (string, error) {
 // Convert turns an offset into the text that counts one unit into one that
 // counts another. It returns ErrPosition for an offset outside the text and
 // ErrUTF8 for one inside a character. It costs little, whatever the length.
-func (d *Doc) Convert(offset int, from, to Unit) (int, error) { return d.text.convert(offset, from, to) }
+func (d *Doc) Convert(offset int, from, to Unit) (int, error) {
+	return d.text.convert(offset, from, to)
+}
 
 // EditFrom turns an edit whose Pos and Del count another unit, on the present
 // text, into one that counts code points. Errors are as for [Doc.Convert].

@@ -41,6 +41,8 @@ type graph struct {
 	index    map[vclock.Origin]int32
 	chains   [][]stretch // per agent, ascending
 	last     int32       // the agent asked for last
+	near     int         // the entry asked for last
+	slab     []lv        // room for parents
 	heap     []headed    // scratch of diff
 
 	kept *graphMark // while a change may have to be taken back
@@ -136,6 +138,15 @@ func (g *graph) entryOf(v lv) int {
 	if hi > 0 && g.entries[hi-1].from <= v {
 		return hi - 1
 	}
+	if h := g.near; h < hi && g.entries[h].from <= v { // the same as before, or the next
+		if v < g.entries[h].to {
+			return h
+		}
+		if lo = h + 1; v < g.entries[lo].to {
+			g.near = lo
+			return lo
+		}
+	}
 	for hi-lo > 1 {
 		if m := int(uint(lo+hi) >> 1); g.entries[m].from <= v {
 			lo = m
@@ -143,6 +154,7 @@ func (g *graph) entryOf(v lv) int {
 			hi = m
 		}
 	}
+	g.near = lo
 	return lo
 }
 
@@ -161,7 +173,7 @@ func (g *graph) add(agent int32, n int32, parents []lv) span {
 	if i := len(g.entries) - 1; i >= 0 && g.entries[i].agent == agent && len(parents) == 1 && parents[0] == from-1 {
 		g.entries[i].to = s.to
 	} else {
-		parents = slices.Clone(parents) // which may be heads
+		parents = g.keep(parents) // which may be heads
 		g.entries = append(g.entries, entry{span: s, agent: agent, seq: seq, parents: parents})
 	}
 	chain := g.chains[agent]
@@ -180,6 +192,16 @@ func (g *graph) add(agent int32, n int32, parents []lv) span {
 		g.pushCritical(s)
 	} // With several heads no event so far has all others in its past.
 	return s
+}
+
+// keep copies parents to where they can stay.
+func (g *graph) keep(parents []lv) []lv {
+	if cap(g.slab)-len(g.slab) < len(parents) {
+		g.slab = make([]lv, 0, max(len(parents), min(1024, len(g.entries)+4)))
+	}
+	from := len(g.slab)
+	g.slab = append(g.slab, parents...)
+	return g.slab[from:len(g.slab):len(g.slab)]
 }
 
 // advance replaces parents by v among the heads. Heads have no children, so

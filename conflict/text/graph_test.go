@@ -1,6 +1,9 @@
 package text_test
 
 import (
+	"bytes"
+	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -11,11 +14,13 @@ import (
 	"github.com/causeway-sync/causeway/vclock"
 )
 
-// graphs is how many random histories TestRandomGraphs tries.
-const graphs = 10_000
+// graphs is how many random histories TestRandomGraphs tries; the tests of
+// older versions and of undo try a fifth of it.
+var graphs = flag.Int("graphs", 2000, "random histories to try")
 
 var pieces = []string{
-	"a", "b", "ab", "xyz", "é", "ß", "😀", "\U0010FFFF", "\uD7FF", "\uE000", "\uFFFD", "日本", "a😀b", "0123456789", "\x00",
+	"a", "b", "ab", "xyz", "é", "ß", "😀", "\U0010FFFF", "\uD7FF", "\uE000", "\uFFFD", "日本", "a😀b", "0123456789",
+	"\x00",
 }
 
 // ok fails the test on an error.
@@ -98,8 +103,29 @@ func pull(t testing.TB, rng *rand.Rand, to, from *text.Doc) {
 	ok(t, err)
 	for len(runs) > 0 {
 		n := 1 + rng.IntN(len(runs))
+		if rng.IntN(6) == 0 {
+			refuse(t, to, runs[:n])
+		}
 		apply(t, to, runs[:n])
 		runs = runs[n:]
+	}
+}
+
+// refuse gives d good runs and then a bad one, and checks that nothing of them
+// stays.
+func refuse(t testing.TB, d *text.Doc, runs []text.Run) {
+	t.Helper()
+	before, err := d.AppendHistory(nil)
+	ok(t, err)
+	content := d.String()
+	bad := text.Run{ID: vclock.Dot{Origin: "evil", Seq: 1}, Parents: d.Version(), Pos: 1 << 20, Ins: "x"}
+	if _, err := d.Apply(append(slices.Clone(runs), bad)); !errors.Is(err, text.ErrPosition) {
+		t.Fatalf("Apply with an insert at %d = %v, want ErrPosition", bad.Pos, err)
+	}
+	after, err := d.AppendHistory(nil)
+	ok(t, err)
+	if !bytes.Equal(before, after) || d.String() != content {
+		t.Fatalf("a refused call changed %q, %x to %q, %x", content, before, d.String(), after)
 	}
 }
 
@@ -119,7 +145,19 @@ func apply(t testing.TB, d *text.Doc, runs []text.Run) {
 // reopen saves a document and loads it again.
 func reopen(t testing.TB, d *text.Doc) *text.Doc {
 	t.Helper()
-	return d
+	history, err := d.AppendHistory(nil)
+	ok(t, err)
+	whole, err := text.Decode(history)
+	ok(t, err)
+	if got, want := whole.String(), d.String(); got != want {
+		t.Fatalf("Decode gives %q, want %q", got, want)
+	}
+	opened, err := text.Open(d.AppendSnapshot(nil), func() ([]byte, error) { return history, nil })
+	ok(t, err)
+	if got, want := opened.String(), d.String(); got != want || !slices.Equal(opened.Version(), d.Version()) {
+		t.Fatalf("Open gives %q at %v, want %q at %v", got, opened.Version(), want, d.Version())
+	}
+	return opened
 }
 
 // shuffled returns a random causal order of runs, cut into smaller runs at
@@ -153,7 +191,8 @@ func singles(runs []text.Run) []text.Run {
 	for _, r := range runs {
 		chars := []rune(r.Ins)
 		for k := range r.Len() {
-			one := text.Run{ID: vclock.Dot{Origin: r.ID.Origin, Seq: r.ID.Seq + vclock.Seq(k)}, Parents: r.Parents, Pos: r.Pos}
+			one := text.Run{ID: r.ID, Parents: r.Parents, Pos: r.Pos}
+			one.ID.Seq += vclock.Seq(k)
 			if k > 0 {
 				one.Parents = text.Version{{Origin: r.ID.Origin, Seq: one.ID.Seq - 1}}
 			}
@@ -173,11 +212,7 @@ func singles(runs []text.Run) []text.Run {
 
 func TestRandomGraphs(t *testing.T) {
 	t.Parallel()
-	n := graphs
-	if testing.Short() {
-		n /= 10
-	}
-	for seed := range n {
+	for seed := range *graphs {
 		randomGraph(t, uint64(seed))
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)

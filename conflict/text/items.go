@@ -1,5 +1,7 @@
 package text
 
+import "slices"
+
 // ref names a character in the item index, or an end of the document: an
 // event (counted from the base of the replay), a handle of a placeholder, or
 // one of the two ends.
@@ -19,6 +21,9 @@ const (
 )
 
 const leafItems = 32
+
+// reserveItems bounds the items that are reserved; most runs need few.
+const reserveItems = 4096
 
 // nyi is the prepare state of an insert that is not in the prepare version.
 const nyi int32 = -1
@@ -88,6 +93,14 @@ func (x *items) reset(n int32) {
 	x.at, x.private = x.at[:0], x.private[:0]
 	x.starts, x.ends = append(x.starts[:0], 0), append(x.ends[:0], 0)
 	x.tree.add(0, x.items[0].widths())
+}
+
+// reserve makes room for the events that may follow.
+func (x *items) reserve(events int) {
+	x.at = slices.Grow(x.at[:0], events)
+	if need := min(events, reserveItems); cap(x.items) < need {
+		x.items = make([]item, 0, need)
+	}
 }
 
 // startRef and endRef name the first and the last character of item i.

@@ -36,7 +36,7 @@ const (
 	// included.
 	MaxTextBytes = 64 << 20
 	// MaxReplay is the default of [Doc.ReplayLimit].
-	MaxReplay = 1 << 22
+	MaxReplay = 1 << 26
 	// MaxHistoryBytes bounds what decoders read.
 	MaxHistoryBytes = 256 << 20
 )

@@ -29,6 +29,7 @@ const packBytes = 2048
 type oplog struct {
 	runs []opRun
 	text []byte // of all inserts
+	near int    // the run asked for last
 
 	keptRuns int
 	keptLast opRun
@@ -99,6 +100,15 @@ func (o *oplog) runOf(v lv) int {
 	if hi > 0 && o.runs[hi-1].at <= v {
 		return hi - 1
 	}
+	if h := o.near; h+1 < hi && o.runs[h].at <= v { // the same as before, or the next
+		if v < o.runs[h+1].at {
+			return h
+		}
+		if lo = h + 1; v < o.runs[lo].at+lv(o.runs[lo].n) {
+			o.near = lo
+			return lo
+		}
+	}
 	for hi-lo > 1 {
 		if m := int(uint(lo+hi) >> 1); o.runs[m].at <= v {
 			lo = m
@@ -106,6 +116,7 @@ func (o *oplog) runOf(v lv) int {
 			hi = m
 		}
 	}
+	o.near = lo
 	return lo
 }
 

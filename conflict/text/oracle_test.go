@@ -51,7 +51,8 @@ func (o *oracle) add(r text.Run) error {
 	}
 	chars := []rune(r.Ins)
 	for k := range r.Len() {
-		e := oracleEvent{id: vclock.Dot{Origin: r.ID.Origin, Seq: r.ID.Seq + vclock.Seq(k)}, parents: parents, pos: r.Pos, char: -1}
+		e := oracleEvent{id: r.ID, parents: parents, pos: r.Pos, char: -1}
+		e.id.Seq += vclock.Seq(k)
 		switch {
 		case r.Ins != "":
 			e.char, e.pos = chars[k], r.Pos+k

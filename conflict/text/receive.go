@@ -57,6 +57,11 @@ func (d *Doc) rollback() {
 
 // takeAll adds the events of runs to graph and log.
 func (d *Doc) takeAll(runs []Run) error {
+	bytes := 0
+	for i := range runs {
+		bytes += len(runs[i].Ins)
+	}
+	d.o.text = slices.Grow(d.o.text, min(bytes, MaxTextBytes))
 	var waiting []Run
 	for i := range runs {
 		switch err := d.take(&runs[i]); {
@@ -139,17 +144,21 @@ func (d *Doc) store(r *Run, known, n int32, parents []lv) {
 	d.o.delete(s.from, n-known, pos, kind)
 }
 
-// parents finds the parents of a run, ascending.
+// parents finds the parents of a run, ascending. They are good until it is
+// called again.
 func (d *Doc) parents(r *Run) ([]lv, error) {
-	parents := make([]lv, len(r.Parents))
-	for i, p := range r.Parents {
+	parents := d.scratch[:0]
+	for _, p := range r.Parents {
 		v, ok := d.g.lookup(p)
 		if !ok {
 			return nil, fmt.Errorf("run %v: parent %v: %w", r.ID, p, ErrMissing)
 		}
-		parents[i] = v
+		parents = append(parents, v)
 	}
-	slices.Sort(parents)
+	d.scratch = parents
+	if len(parents) > 1 {
+		slices.Sort(parents)
+	}
 	return parents, nil
 }
 
@@ -241,13 +250,14 @@ func (d *Doc) replay(known lv) ([]piece, error) {
 	}
 	w := d.w
 	w.emitting, w.out = false, nil
+	w.steps, w.limit = int(known-d.upTo), d.limit()
 	if d.upTo < known {
 		if err := w.visit(span{d.upTo, known}, true); err != nil {
 			return nil, err
 		}
 	}
 	w.settle(int32(d.Len()))
-	w.emitting = true
+	w.emitting, w.out = true, make([]piece, 0, len(d.o.runs)-d.o.runOf(known))
 	if err := w.visit(span{known, d.g.size()}, true); err != nil {
 		return nil, err
 	}
@@ -274,12 +284,15 @@ func (d *Doc) startAt(base, known lv) {
 	d.upTo = base + 1
 }
 
-func (d *Doc) mayReplay(n lv) error {
-	limit := d.ReplayLimit
-	if limit == 0 {
-		limit = MaxReplay
+func (d *Doc) limit() int {
+	if d.ReplayLimit == 0 {
+		return MaxReplay
 	}
-	if int(n) > limit {
+	return d.ReplayLimit
+}
+
+func (d *Doc) mayReplay(n lv) error {
+	if limit := d.limit(); int(n) > limit {
 		return fmt.Errorf("%d events, at most %d: %w", n, limit, ErrReplay)
 	}
 	return nil

@@ -97,21 +97,6 @@ func (t *tree) find(which int, k int32) (int32, sums) {
 	}
 }
 
-// prefix returns the sums of all leaves before l.
-func (t *tree) prefix(l int32) sums {
-	var before sums
-	b := t.leaves[l].parent
-	for i := int32(0); t.branches[b].child[i] != l; i++ {
-		before.add(t.leaves[t.branches[b].child[i]].sum)
-	}
-	for up := t.branches[b].parent; up != none; b, up = up, t.branches[up].parent {
-		for i := int32(0); t.branches[up].child[i] != b; i++ {
-			before.add(t.branches[t.branches[up].child[i]].sum)
-		}
-	}
-	return before
-}
-
 // before reports whether leaf a stands before leaf b; they differ.
 func (t *tree) before(a, b int32) bool {
 	x, y := t.leaves[a].parent, t.leaves[b].parent

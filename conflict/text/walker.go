@@ -31,6 +31,8 @@ type walker struct {
 
 	emitting bool
 	out      []piece
+	steps    int // events retreated and advanced
+	limit    int // of steps; 0: none
 
 	down, up []span // scratch of move
 	buf      [1]lv
@@ -43,6 +45,7 @@ func (w *walker) reset(base lv, n int32) {
 
 // begin builds the structure for the version base.
 func (w *walker) begin() {
+	w.x.reserve(int(w.g.size() - w.base))
 	w.x.reset(w.length)
 	w.begun = true
 	w.prepare = w.prepare[:0]
@@ -102,6 +105,9 @@ func (w *walker) visit(s span, linear bool) error {
 			parents = w.buf[:]
 		}
 		w.move(parents)
+		if w.limit > 0 && w.steps > w.limit {
+			return fmt.Errorf("%d events retreated and advanced, at most %d: %w", w.steps, w.limit, ErrReplay)
+		}
 		if err := w.applyAll(span{v, to}); err != nil {
 			return err
 		}
@@ -220,6 +226,7 @@ func (w *walker) shift(s span, by int32) {
 	if s.from <= w.base {
 		panic("text: replay reaches behind its base")
 	}
+	w.steps += int(s.to - s.from)
 	if by > 0 {
 		for i := w.o.runOf(s.from); s.from < s.to; i++ {
 			r := &w.o.runs[i]
