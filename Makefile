@@ -27,6 +27,7 @@ test:
 
 check:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	@out=$$($(GO) fix -diff ./... 2>&1); if [ -n "$$out" ]; then echo "go fix would change:"; echo "$$out"; exit 1; fi
 	$(GO) tool staticcheck ./...
 	$(MAKE) test
 	$(MAKE) fuzz

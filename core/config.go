@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/causeway-sync/causeway/internal/config"
@@ -110,10 +111,8 @@ func (c Config) Nodes() int {
 	if len(c.Peers) == 0 {
 		return 1
 	}
-	for _, p := range c.Peers {
-		if p == c.Cluster {
-			return len(c.Peers)
-		}
+	if slices.Contains(c.Peers, c.Cluster) {
+		return len(c.Peers)
 	}
 	return len(c.Peers) + 1
 }

@@ -164,16 +164,16 @@ func TestForeignClusterIsNamed(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	text := ""
+	var text strings.Builder
 	for _, b := range buses {
 		err := b.WaitReady(ctx)
 		if !errors.Is(err, ErrNotReady) {
 			t.Errorf("WaitReady = %v, want %v", err, ErrNotReady)
 		}
-		text += fmt.Sprint(err)
+		text.WriteString(fmt.Sprint(err))
 	}
-	if !strings.Contains(text, "ours") || !strings.Contains(text, "theirs") {
-		t.Errorf("WaitReady = %q, want both cluster names in it", text)
+	if !strings.Contains(text.String(), "ours") || !strings.Contains(text.String(), "theirs") {
+		t.Errorf("WaitReady = %q, want both cluster names in it", text.String())
 	}
 }
 

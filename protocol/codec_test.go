@@ -296,7 +296,7 @@ func TestChainAt(t *testing.T) {
 	first := sampleFrame("a", "b")
 	f := NewFrame(feedA, first.Head(), [][]byte{[]byte("c"), []byte("d")})
 	whole := sampleFrame("a", "b", "c", "d")
-	for n := vclock.Seq(0); n < 6; n++ {
+	for n := range vclock.Seq(6) {
 		got, ok := f.ChainAt(n)
 		want, _ := whole.ChainAt(n)
 		if ok != (n >= 2 && n <= 4) || ok && got != want {

@@ -184,39 +184,43 @@ func kindOf(m Message) string {
 func describe(m Message) string {
 	switch m := m.(type) {
 	case Receipts:
-		s := "receipts"
+		var s strings.Builder
+		s.WriteString("receipts")
 		for _, r := range m.Receipts {
-			s += fmt.Sprintf(" %s:%d@%s", r.Origin, r.Seq, r.Incarnation)
+			s.WriteString(fmt.Sprintf(" %s:%d@%s", r.Origin, r.Seq, r.Incarnation))
 		}
-		return s
+		return s.String()
 	case Attach:
-		s := "attach as " + string(m.Origin)
+		var s strings.Builder
+		s.WriteString("attach as " + string(m.Origin))
 		for _, sp := range m.Spaces {
-			s += " " + sp.Space + "["
+			s.WriteString(" " + sp.Space + "[")
 			for i, f := range sp.Feeds {
-				s += strings.Repeat(" ", min(i, 1)) + fmt.Sprintf("%s:%d", f.Origin, f.Seq)
+				s.WriteString(strings.Repeat(" ", min(i, 1)) + fmt.Sprintf("%s:%d", f.Origin, f.Seq))
 			}
-			s += "]"
+			s.WriteString("]")
 		}
-		return s
+		return s.String()
 	case Attached:
-		s := fmt.Sprintf("attached %d/%d", m.StoresRequired, m.Stores)
+		var s strings.Builder
+		s.WriteString(fmt.Sprintf("attached %d/%d", m.StoresRequired, m.Stores))
 		for _, sp := range m.Spaces {
-			s += " " + sp.Space + "["
+			s.WriteString(" " + sp.Space + "[")
 			for i, f := range sp.Feeds {
-				s += strings.Repeat(" ", min(i, 1)) + fmt.Sprintf("%s:%d common %d", f.Origin, f.Seq, f.Common.Seq)
+				s.WriteString(strings.Repeat(" ", min(i, 1)) + fmt.Sprintf("%s:%d common %d", f.Origin, f.Seq, f.Common.Seq))
 			}
-			s += "]"
+			s.WriteString("]")
 		}
-		return s
+		return s.String()
 	case Refused:
 		return fmt.Sprintf("refused %v: %s", m.Code, m.Detail)
 	case Deliver:
-		s := fmt.Sprintf("deliver %d", m.N)
+		var s strings.Builder
+		s.WriteString(fmt.Sprintf("deliver %d", m.N))
 		for _, f := range m.Frames {
-			s += fmt.Sprintf(" %s:%d-%d", f.Origin, f.From, f.To())
+			s.WriteString(fmt.Sprintf(" %s:%d-%d", f.Origin, f.From, f.To()))
 		}
-		return s
+		return s.String()
 	case Credit:
 		return fmt.Sprintf("credit %d", m.N)
 	case Heartbeat:
@@ -228,11 +232,12 @@ func describe(m Message) string {
 	case ChainsAsk:
 		return fmt.Sprintf("chains? %s %d", m.Origin, m.Seqs)
 	case Chains:
-		s := "chains " + string(m.Origin)
+		var s strings.Builder
+		s.WriteString("chains " + string(m.Origin))
 		for _, h := range m.Heads {
-			s += fmt.Sprintf(" %d", h.Seq)
+			s.WriteString(fmt.Sprintf(" %d", h.Seq))
 		}
-		return s
+		return s.String()
 	}
 	return kindOf(m)
 }

@@ -45,7 +45,7 @@ func play(t *testing.T, name string) {
 			continue
 		}
 		w.log.Reset()
-		for _, line := range strings.Split(cmd, "\n") {
+		for line := range strings.SplitSeq(cmd, "\n") {
 			w.command(t, strings.Fields(line))
 		}
 		out.WriteString("----\n" + w.log.String())

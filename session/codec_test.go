@@ -166,20 +166,21 @@ func TestBytesAreThoseOfTheProtoFile(t *testing.T) {
 func bodyName(b Body) string { return strings.TrimPrefix(fmt.Sprintf("%T", b), "session.") }
 
 func unknownFields(m protoreflect.Message) string {
-	found := string(m.GetUnknown())
+	var found strings.Builder
+	found.WriteString(string(m.GetUnknown()))
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.Message() == nil:
 		case f.IsList():
 			for i := range v.List().Len() {
-				found += unknownFields(v.List().Get(i).Message())
+				found.WriteString(unknownFields(v.List().Get(i).Message()))
 			}
 		default:
-			found += unknownFields(v.Message())
+			found.WriteString(unknownFields(v.Message()))
 		}
 		return true
 	})
-	return found
+	return found.String()
 }
 
 func TestDecodeToleratesExtraFields(t *testing.T) {

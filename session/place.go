@@ -148,10 +148,8 @@ func (a *applier) seen(id string) (slot uint64, ok bool, err error) {
 	if err != nil || !ok {
 		return 0, false, err
 	}
-	for _, dot := range at.puts {
-		if a.op.Deps.Covers(dot) {
-			return at.slot, true, nil
-		}
+	if slices.ContainsFunc(at.puts, a.op.Deps.Covers) {
+		return at.slot, true, nil
 	}
 	return 0, false, nil
 }

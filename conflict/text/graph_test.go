@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/causeway-sync/causeway/conflict/text"
@@ -269,9 +270,9 @@ func randomGraph(t *testing.T, seed uint64) {
 }
 
 func dump(runs []text.Run) string {
-	s := ""
+	var s strings.Builder
 	for _, r := range runs {
-		s += fmt.Sprintf("%v %v pos %d del %d back %v ins %q\n", r.ID, r.Parents, r.Pos, r.Del, r.Back, r.Ins)
+		s.WriteString(fmt.Sprintf("%v %v pos %d del %d back %v ins %q\n", r.ID, r.Parents, r.Pos, r.Del, r.Back, r.Ins))
 	}
-	return s
+	return s.String()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/causeway-sync/causeway/session"
@@ -333,10 +334,8 @@ func (rd reader) members(b []byte, path string, visit func(name string, value []
 		}
 		i = skipSpace(b, skipSpace(b, end)+1) // over the colon
 		end = valueEnd(b, i)
-		for _, s := range seen[:min(count, len(seen))] {
-			if s == name {
-				return problem("invalid_body", "%s stands twice", join(path, name)).at(join(path, name))
-			}
+		if slices.Contains(seen[:min(count, len(seen))], name) {
+			return problem("invalid_body", "%s stands twice", join(path, name)).at(join(path, name))
 		}
 		if count < len(seen) {
 			seen[count] = name

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -295,10 +296,8 @@ func (q *query) oneOf(name string, values ...string) string {
 	if s == "" {
 		return values[0]
 	}
-	for _, v := range values {
-		if s == v {
-			return s
-		}
+	if slices.Contains(values, s) {
+		return s
 	}
 	q.fail(name, strings.TrimPrefix(strings.Join(values, " or "), " or "))
 	return ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"testing"
 
@@ -412,9 +413,7 @@ func againstMap(t *testing.T, s Store) {
 			return "m" + string(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 'a', 0xfe, 0xff}), 0, 3).Draw(rt, "bytes"))
 		})
 		next := map[string]string{}
-		for k, v := range model {
-			next[k] = v
-		}
+		maps.Copy(next, model)
 		refused := errors.New("refused")
 		fails := rapid.Bool().Draw(rt, "fails")
 		err := s.Update(func(tx session.Tx) error {
