@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
@@ -70,41 +69,11 @@ func (g *ingest) Run(ctx context.Context) error {
 			return err
 		}
 		err := g.bus.Consume(ctx, g.partition, from, func(b Batch) error { return g.take(ctx, b) })
-		switch {
-		case errors.Is(err, ErrStreamRecreated):
-			g.log.Warn("stream was made again; reading it from the beginning", slog.Int("partition", g.partition))
-			from = Position{}
-		case ctx.Err() == nil && passing(err):
-			if from, err = g.pause(ctx, err); err != nil {
-				return err
-			}
-		default:
+		if !errors.Is(err, ErrStreamRecreated) {
 			return err
 		}
-	}
-}
-
-// ingestPause is how long an ingest that met a full disk or a damaged record
-// waits before it tries again.
-const ingestPause = time.Second
-
-// passing reports whether an error of the store may pass while the node runs:
-// space comes back, a damaged record is repaired. A failed commit does not.
-func passing(err error) bool {
-	return errors.Is(err, httpapi.ErrDiskReserve) || errors.Is(err, session.ErrCorrupt)
-}
-
-// pause waits and gives the position to go on from.
-func (g *ingest) pause(ctx context.Context, cause error) (Position, error) {
-	name := fmt.Sprintf("ingest_paused_%d", g.partition)
-	g.log.Error("ingest pauses", slog.Int("partition", g.partition), slog.Any("error", cause))
-	g.node.Degrade(name, cause.Error())
-	defer g.node.Recover(name)
-	select {
-	case <-ctx.Done():
-		return Position{}, context.Cause(ctx)
-	case <-time.After(ingestPause):
-		return g.position()
+		g.log.Warn("stream was made again; reading it from the beginning", slog.Int("partition", g.partition))
+		from = Position{}
 	}
 }
 
@@ -184,11 +153,14 @@ func (g *ingest) lookForMissing(b Batch) {
 // until it is repaired, a disk that is nearly full. The stream keeps what comes
 // meanwhile, and reads go on.
 func (g *ingest) insist(ctx context.Context, do func() error) error {
+	mode := fmt.Sprintf("ingest_paused_%d", g.partition)
+	defer g.node.Recover(mode)
 	for wait := minRetryWait; ; wait = min(2*wait, maxInsistWait) {
 		err := do()
 		if !errors.Is(err, session.ErrCorrupt) && !errors.Is(err, store.ErrReserve) {
 			return err
 		}
+		g.node.Degrade(mode, fmt.Sprintf("the stream is not applied: %v", err))
 		g.log.Error("stream not applied; trying again", slog.Int("partition", g.partition), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
