@@ -3,9 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"regexp"
 	"slices"
 	"time"
 
@@ -64,21 +62,16 @@ func DefaultConfig() Config {
 	}
 }
 
-var nodeName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
 // Validate reports everything that is wrong at once and changes nothing.
 func (c Config) Validate() error {
 	bad := func(path, got, rule string) error { return &config.FieldError{Path: path, Got: got, Rule: rule} }
 	errs := []error{
 		config.CheckListen("api", c.API, c.Insecure),
 		config.CheckListen("nats", c.NATS, c.Insecure),
-		checkGossip(c.Gossip, c.Insecure),
-	}
-	for _, key := range []struct{ path, name string }{{"node", c.Node}, {"cluster_name", c.ClusterName}} {
-		if !nodeName.MatchString(key.name) {
-			errs = append(errs, bad(key.path, fmt.Sprintf("%q", key.name),
-				"1 to 63 lower-case letters, digits and dashes, beginning with a letter or digit"))
-		}
+		config.CheckListenOrNone("gossip", c.Gossip, c.Insecure),
+		config.CheckNode("node", c.Node), config.CheckNode("cluster_name", c.ClusterName),
+		config.CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
+		config.CheckLog("log", c.Log),
 	}
 	if c.Data == "" {
 		errs = append(errs, bad("data", `""`, "a directory"))
@@ -95,13 +88,6 @@ func (c Config) Validate() error {
 	}
 	if c.Partitions < 1 || c.Partitions > maxPartitions {
 		errs = append(errs, bad("partitions", fmt.Sprint(c.Partitions), fmt.Sprintf("1 to %d", maxPartitions)))
-	}
-	if d := time.Duration(c.CoreTimeout); d < 50*time.Millisecond || d > time.Minute {
-		errs = append(errs, bad("core_timeout", d.String(), "50ms to 1m"))
-	}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(c.Log)); err != nil {
-		errs = append(errs, bad("log", fmt.Sprintf("%q", c.Log), "debug, info, warn or error"))
 	}
 	return errors.Join(errs...)
 }
@@ -120,10 +106,3 @@ func (c Config) Nodes() int {
 // Required is how many core stores must hold an op before its origin may let
 // go of it: a majority.
 func (c Config) Required() int { return c.Nodes()/2 + 1 }
-
-func checkGossip(addr string, insecure bool) error {
-	if addr == "" {
-		return nil
-	}
-	return config.CheckListen("gossip", addr, insecure)
-}

@@ -3,8 +3,6 @@ package edge
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"regexp"
 	"strings"
 	"time"
 
@@ -60,15 +58,13 @@ func DefaultConfig() Config {
 	}
 }
 
-var nodeName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
 // Validate reports everything that is wrong at once and changes nothing.
 func (c Config) Validate() error {
 	errs := []error{
-		CheckNode("node", c.Node), CheckNode("cluster_name", c.ClusterName), CheckSpaces(c.Spaces),
-		config.CheckListen("api", c.API, c.Insecure), checkGossip(c.Gossip, c.Insecure),
-		CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
-		CheckLog(c.Log),
+		config.CheckNode("node", c.Node), config.CheckNode("cluster_name", c.ClusterName), CheckSpaces(c.Spaces),
+		config.CheckListen("api", c.API, c.Insecure), config.CheckListenOrNone("gossip", c.Gossip, c.Insecure),
+		config.CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
+		config.CheckLog("log", c.Log),
 	}
 	if c.Data == "" {
 		errs = append(errs, &config.FieldError{Path: "data", Got: `""`, Rule: "a directory"})
@@ -87,15 +83,6 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// CheckNode checks the name of a node or cluster.
-func CheckNode(path, name string) error {
-	if nodeName.MatchString(name) {
-		return nil
-	}
-	return &config.FieldError{Path: path, Got: fmt.Sprintf("%q", name),
-		Rule: "1 to 63 lower-case letters, digits and dashes, beginning with a letter or digit"}
-}
-
 // CheckSpaces checks a list of spaces.
 func CheckSpaces(spaces []string) error {
 	var errs []error
@@ -106,28 +93,4 @@ func CheckSpaces(spaces []string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// CheckRange checks a duration.
-func CheckRange(path string, got, low, high time.Duration) error {
-	if low <= got && got <= high {
-		return nil
-	}
-	return &config.FieldError{Path: path, Got: got.String(), Rule: fmt.Sprintf("%s to %s", low, high)}
-}
-
-// CheckLog checks a log level.
-func CheckLog(level string) error {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return &config.FieldError{Path: "log", Got: fmt.Sprintf("%q", level), Rule: "debug, info, warn or error"}
-	}
-	return nil
-}
-
-func checkGossip(addr string, insecure bool) error {
-	if addr == "" {
-		return nil
-	}
-	return config.CheckListen("gossip", addr, insecure)
 }
