@@ -92,6 +92,11 @@ func (a *applier) putAgain(id string, at located, parent uint64, root bool) erro
 	if err := putLocated(a.tx, space, session, id, at); err != nil {
 		return err
 	}
+	// The move looks at the ranks of messages as they were, this one's included:
+	// the record of the present op is not stored yet.
+	if err := m.line.Move(at.slot, parent, rank, successor(a.tx, space, session, m)); err != nil {
+		return fmt.Errorf("move message %s: %w", id, err)
+	}
 	e, err := entryAt(a.tx, space, session, at.slot)
 	if err != nil {
 		return err
@@ -99,9 +104,6 @@ func (a *applier) putAgain(id string, at located, parent uint64, root bool) erro
 	e.shown, e.root = a.op.Dot, root && a.op.Body.(Put).Parent != ""
 	if err := putEntry(a.tx, space, session, at.slot, e); err != nil {
 		return err
-	}
-	if err := m.line.Move(at.slot, parent, rank, successor(a.tx, space, session, m)); err != nil {
-		return fmt.Errorf("move message %s: %w", id, err)
 	}
 	if m.order() != Chat {
 		return nil
