@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/causeway-sync/causeway/protocol/drive"
 )
 
 const (
@@ -91,7 +93,7 @@ func newBus(cfg BusConfig) *Bus {
 		log:            log,
 		lg:             newServerLog(log),
 		ready:          make(chan struct{}),
-		rewindPatience: 15 * time.Second,
+		rewindPatience: drive.RewindPatience,
 		ids:            make([]StreamID, cfg.Partitions),
 		reported:       make(map[StreamProblem]bool),
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/causeway-sync/causeway/protocol/drive"
 )
 
 const (
@@ -25,14 +27,10 @@ const (
 // ErrStreamRecreated says that a position means nothing in the present stream:
 // it was made again, or lost what was stored. The caller starts at the zero
 // Position; what it has applied already is recognised by feed numbers.
-var ErrStreamRecreated = errors.New("core: stream was made again")
+var ErrStreamRecreated = drive.ErrStreamRecreated
 
-// Position is how far a partition's stream has been applied. The zero Position
-// is the beginning of whatever stream there is.
-type Position struct {
-	Stream StreamID
-	Seq    uint64
-}
+// Position is how far a partition's stream has been applied.
+type Position = drive.Position
 
 // Msg is a stored message.
 type Msg struct {
@@ -224,20 +222,16 @@ func (r *reader) check(ctx context.Context) (jetstream.Stream, error) {
 	}
 	info := stream.CachedInfo()
 	id := streamID(info.Created)
-	if r.pos.Stream != "" && r.pos.Stream != id {
-		return nil, fmt.Errorf("stream %s was created %s, position is from %s: %w",
-			r.name, id, r.pos.Stream, ErrStreamRecreated)
+	now := time.Now()
+	short := time.Duration(0)
+	if !r.shortSince.IsZero() {
+		short = now.Sub(r.shortSince)
 	}
-	if info.State.LastSeq < r.pos.Seq {
-		now := time.Now()
-		if r.shortSince.IsZero() {
+	if err := r.pos.Against(id, info.State.LastSeq, short, r.bus.rewindPatience); err != nil {
+		if r.shortSince.IsZero() && errors.Is(err, drive.ErrStreamShort) {
 			r.shortSince = now
 		}
-		err := fmt.Errorf("stream %s ends at %d, position is %d", r.name, info.State.LastSeq, r.pos.Seq)
-		if now.Sub(r.shortSince) >= r.bus.rewindPatience {
-			return nil, fmt.Errorf("%w: %w", err, ErrStreamRecreated)
-		}
-		return nil, err
+		return nil, fmt.Errorf("stream %s: %w", r.name, err)
 	}
 	r.shortSince = time.Time{}
 	r.pos.Stream = id
@@ -271,10 +265,9 @@ func (r *reader) accept(ctx context.Context, stream jetstream.Stream, m jetstrea
 		if _, err := r.check(ctx); err != nil { // learns the first that is left
 			return err
 		}
-		if r.first > next {
-			missing = min(r.first, seq) - next
-		}
-		for s := next + missing; s < seq; s++ {
+		var ask uint64
+		missing, ask = drive.MissingBefore(next, r.first, seq)
+		for s := ask; s < seq; s++ {
 			found, err := r.fetch(ctx, stream, Msg{Seq: s, Pending: meta.NumPending + seq - s, Missing: missing})
 			if err != nil {
 				return err

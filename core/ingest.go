@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,12 +11,10 @@ import (
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
 )
-
-// maxIngestOps bounds the ops of one commit.
-const maxIngestOps = 1024
 
 // ingest reads one partition's stream into the store.
 type ingest struct {
@@ -77,20 +74,10 @@ func (g *ingest) Run(ctx context.Context) error {
 	}
 }
 
-func (g *ingest) positionKey() []byte { return fmt.Appendf(nil, "n/stream/%d", g.partition) }
-
-func (g *ingest) position() (Position, error) {
-	var p Position
-	err := g.node.View(func(r session.Reader) error {
-		b, err := r.Get(g.positionKey())
-		if err != nil || b == nil {
-			return err
-		}
-		if len(b) < 8 {
-			return fmt.Errorf("position of partition %d has %d bytes", g.partition, len(b))
-		}
-		p = Position{Stream: StreamID(b[8:]), Seq: binary.BigEndian.Uint64(b)}
-		return nil
+func (g *ingest) position() (p Position, err error) {
+	err = g.node.View(func(r session.Reader) error {
+		p, err = drive.PositionAt(r, g.partition)
+		return err
 	})
 	if errors.Is(err, session.ErrCorrupt) {
 		g.log.Error("position in the stream is damaged; reading it from the beginning", slog.Any("error", err))
@@ -100,10 +87,7 @@ func (g *ingest) position() (Position, error) {
 }
 
 func (g *ingest) save(p Position) func(session.Tx) error {
-	return func(tx session.Tx) error {
-		b := binary.BigEndian.AppendUint64(nil, p.Seq)
-		return tx.Put(g.positionKey(), append(b, p.Stream...))
-	}
+	return func(tx session.Tx) error { return drive.KeepPosition(tx, g.partition, p) }
 }
 
 // take commits a batch in as few transactions as its size allows; the position
@@ -176,57 +160,30 @@ const maxInsistWait = 5 * time.Second
 // decode takes messages from the front of a batch until their ops fill a
 // commit. A message that is no frame, or not that of its subject, is dropped.
 func (g *ingest) decode(b Batch) (frames []*protocol.Frame, n int) {
-	ops := 0
+	var fill drive.Fill
 	for _, m := range b.Msgs {
-		frame, err := decodeFrame(m, g.bus.Partitions())
+		frame, err := drive.DecodeFrame(m.Subject, m.Data, g.bus.Partitions())
 		if err != nil {
+			g.node.MessageDropped()
 			g.log.Warn("frame dropped", slog.String("subject", m.Subject), slog.Uint64("seq", m.Seq), slog.Any("error", err))
 			n++
 			continue
 		}
-		if ops += len(frame.Entries); len(frames) > 0 && ops > maxIngestOps {
+		if !fill.Add(frame) {
 			break
 		}
-		frames = append(frames, frame)
 		n++
 	}
-	return frames, n
-}
-
-func decodeFrame(m Msg, partitions int) (*protocol.Frame, error) {
-	feed, err := protocol.ParseOpSubject(m.Subject, partitions)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := protocol.DecodeMessage(m.Data)
-	if err != nil {
-		return nil, err
-	}
-	up, ok := msg.(protocol.Upload)
-	if !ok {
-		return nil, fmt.Errorf("%T on the op stream", msg)
-	}
-	if up.Frame.Feed != feed {
-		return nil, fmt.Errorf("frame of %s of %s under a foreign subject", up.Frame.Origin, up.Frame.Space)
-	}
-	return &up.Frame, nil
+	return fill.Frames, n
 }
 
 // refuse tells the core half of a frame that the replica did not take, and
 // keeps the evidence of a fork.
 func (g *ingest) refuse(ctx context.Context, f *protocol.Frame, cause error) error {
-	seen := protocol.FrameSeen{Feed: f.Feed, From: f.From, To: f.To()}
+	var seen protocol.FrameSeen
 	err := g.node.View(func(r session.Reader) error {
-		head, err := replica.HeadOf(r, f.Feed)
-		if err != nil {
-			return err
-		}
-		seen.Meet = min(head.Seq, f.To())
-		if seen.Meet+1 < f.From {
-			return nil
-		}
-		seen.Theirs, _ = f.ChainAt(seen.Meet)
-		seen.Ours, _, err = replica.ChainAt(r, f.Feed, seen.Meet)
+		var err error
+		seen, err = drive.RefusedFrame(r, f)
 		return err
 	})
 	if errors.Is(err, session.ErrCorrupt) {
@@ -240,7 +197,7 @@ func (g *ingest) refuse(ctx context.Context, f *protocol.Frame, cause error) err
 		slog.Uint64("from", uint64(f.From)), slog.Any("error", cause))
 	if errors.Is(cause, replica.ErrFork) {
 		err := g.insist(ctx, func() error {
-			return g.node.Update(ctx, func(tx session.Tx) error { return keepEvidence(tx, f) })
+			return g.node.Update(ctx, func(tx session.Tx) error { return drive.KeepEvidence(tx, f) })
 		})
 		if err != nil {
 			return err
@@ -248,12 +205,4 @@ func (g *ingest) refuse(ctx context.Context, f *protocol.Frame, cause error) err
 	}
 	g.delivery.input(ctx, seen)
 	return nil
-}
-
-func keepEvidence(tx session.Tx, f *protocol.Frame) error {
-	data, err := protocol.AppendMessage(nil, protocol.Upload{Frame: *f})
-	if err != nil {
-		return fmt.Errorf("keep evidence: %w", err)
-	}
-	return replica.KeepEvidence(tx, f.Feed, f.From, data)
 }

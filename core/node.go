@@ -18,11 +18,8 @@ import (
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 )
-
-// sweepGrace is how much later than the node that opened a session a core node
-// writes its expiry, so that as a rule only one does.
-const sweepGrace = time.Minute
 
 // Core is a core node. Open it, then Run it.
 type Core struct {
@@ -63,7 +60,7 @@ func (c *Core) open(ctx context.Context, version string) (err error) {
 	opts.ReserveBytes = uint64(cfg.Reserve)
 	c.node, err = node.Open(node.Config{
 		Name: cfg.Node, Role: "core", Cluster: cfg.ClusterName, Version: version, Spaces: []string{node.AllSpaces},
-		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: time.Second, SweepGrace: sweepGrace, Log: log,
+		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: drive.SweepEvery, SweepGrace: drive.CoreSweepGrace, Log: log,
 	})
 	if err != nil {
 		return err

@@ -13,11 +13,12 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/causeway-sync/causeway/protocol/drive"
 )
 
-// StreamID tells one life of a stream from the next: a stream that was deleted
-// and made again has another one, though name and settings are the same.
-type StreamID string
+// StreamID tells one life of a stream from the next.
+type StreamID = drive.StreamID
 
 func streamID(created time.Time) StreamID { return StreamID(created.UTC().Format(time.RFC3339Nano)) }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/causeway-sync/causeway/internal/node"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 )
 
 // Edge is an edge node. Open it, then Run it.
@@ -29,7 +30,8 @@ type Edge struct {
 	sync     *node.Sync // nil likewise
 	listener net.Listener
 	rtt      atomic.Int64 // last measured round trip in nanoseconds; zero: none
-	moved    time.Time    // when the link was last moved to another core node; owned by the sync loop
+	mover    drive.Mover  // owned by the sync loop
+	started  time.Time
 
 	mu    sync.Mutex // guards what follows
 	state httpapi.LinkStatus
@@ -41,7 +43,7 @@ func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (e 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	e = &Edge{cfg: cfg, log: log, state: httpapi.LinkStatus{State: "down", Since: time.Now().UTC()}}
+	e = &Edge{cfg: cfg, log: log, started: time.Now(), state: httpapi.LinkStatus{State: "down", Since: time.Now().UTC()}}
 	if e.listener, err = node.Listen(ctx, "api", cfg.API); err != nil {
 		return nil, err
 	}
@@ -50,7 +52,7 @@ func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (e 
 	opts.ReserveBytes = uint64(cfg.Reserve)
 	e.node, err = node.Open(node.Config{
 		Name: cfg.Node, Role: "edge", Cluster: cfg.ClusterName, Version: version, Spaces: cfg.Spaces,
-		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: time.Second, Log: log,
+		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: drive.SweepEvery, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.listener.Close())
@@ -196,8 +198,7 @@ func (e *Edge) onFact(f protocol.Fact) {
 		if f.Code != 0 {
 			e.setRefusal(f)
 		}
-		if f.Failures >= moveAfter && time.Since(e.moved) >= moveEvery {
-			e.moved = time.Now()
+		if e.mover.Move(protocol.Instant(time.Since(e.started)), f) {
 			e.link.MoveOn()
 		}
 	default:
@@ -235,11 +236,7 @@ func (e *Edge) compression() protocol.Compression {
 	return protocol.Plain
 }
 
-const (
-	measureEvery = 2 * time.Second  // between measurements of the round trip
-	moveAfter    = 3                // refused or unanswered attaches in a row: another core node may be ready
-	moveEvery    = 10 * time.Second // so that frames get up meanwhile
-)
+const measureEvery = 2 * time.Second // between measurements of the round trip
 
 // compressFrom is the round trip from which on the link and not the processor
 // is taken for the bottleneck.

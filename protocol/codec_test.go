@@ -134,7 +134,7 @@ func TestSpecification(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		respell(t, envelope, b)
+		respell(t, envelope, checkSum(t, envelope, b))
 		if u, ok := m.(Upload); ok {
 			fb, err := AppendFrame(nil, &u.Frame, Plain)
 			if err != nil {
@@ -152,6 +152,22 @@ func TestSpecification(t *testing.T) {
 			}
 		}
 	}
+}
+
+// checkSum finds by wire.proto the checksum of an envelope and returns what
+// stands before it.
+func checkSum(t *testing.T, envelope protoreflect.MessageDescriptor, b []byte) []byte {
+	t.Helper()
+	m := dynamicpb.NewMessage(envelope)
+	if err := proto.Unmarshal(b, m); err != nil {
+		t.Fatalf("envelope: %v", err)
+	}
+	body := b[:len(b)-6]
+	sum := m.Get(envelope.Fields().ByName("crc32c")).Uint()
+	if want := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)); uint32(sum) != want {
+		t.Errorf("crc32c of an envelope by wire.proto: %x, want %x", sum, want)
+	}
+	return body
 }
 
 func respell(t *testing.T, d protoreflect.MessageDescriptor, b []byte) *dynamicpb.Message {
@@ -194,14 +210,14 @@ func TestLaterVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	extra := putUint(bytes.Clone(b), 99, 5)
+	extra := appendSum(putUint(bytes.Clone(b[:len(b)-sumBytes]), 99, 5), 0)
 	if m, err := DecodeMessage(extra); err != nil || m != (Credit{3, 4}) {
 		t.Errorf("with a field of a later version: %v, %v", m, err)
 	}
-	if _, err := DecodeMessage(putBytes(putUint(nil, 1, 2), 8, b[4:])); !errors.Is(err, ErrVersion) {
+	if _, err := DecodeMessage(appendSum(putBytes(putUint(nil, 1, 2), 8, b[4:]), 0)); !errors.Is(err, ErrVersion) {
 		t.Errorf("version 2: %v, want ErrVersion", err)
 	}
-	if _, err := DecodeMessage(putBytes(putUint(nil, 1, 1), 77, []byte{1})); !errors.Is(err, ErrUnknownMessage) {
+	if _, err := DecodeMessage(appendSum(putBytes(putUint(nil, 1, 1), 77, []byte{1}), 0)); !errors.Is(err, ErrUnknownMessage) {
 		t.Errorf("message 77: %v, want ErrUnknownMessage", err)
 	}
 	f := sampleFrame("x")
@@ -213,6 +229,34 @@ func TestLaterVersions(t *testing.T) {
 	fb = seal(fb)
 	if got, err := DecodeFrame(fb); err != nil || !reflect.DeepEqual(got, f) {
 		t.Errorf("frame with a field of a later version: %v, %v", got, err)
+	}
+}
+
+// TestDamagedMessage flips every bit of a message of each kind, and cuts it at
+// every byte (F29): what arrives is refused as a whole, never understood.
+func TestDamagedMessage(t *testing.T) {
+	t.Parallel()
+	for _, m := range samples() {
+		sound, err := AppendMessage(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := func(what string, at int, bad []byte) {
+			t.Helper()
+			got, err := DecodeMessage(bad)
+			if got != nil || !errors.Is(err, ErrChecksum) && !errors.Is(err, ErrMalformed) {
+				t.Errorf("%T with %s %d: %+v, %v, want ErrChecksum or ErrMalformed", m, what, at, got, err)
+			}
+		}
+		bad := bytes.Clone(sound)
+		for bit := range 8 * len(bad) {
+			bad[bit/8] ^= 1 << (bit % 8)
+			refused("flipped bit", bit, bad)
+			bad[bit/8] ^= 1 << (bit % 8)
+		}
+		for n := range sound {
+			refused("bytes, cut at", n, sound[:n])
+		}
 	}
 }
 
@@ -328,10 +372,10 @@ func FuzzDecodeMessage(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(b)
+		f.Add(b[:len(b)-sumBytes])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := DecodeMessage(b)
+		m, err := DecodeMessage(appendSum(bytes.Clone(b), 0)) // the fuzzer cannot find checksums
 		if err != nil {
 			return
 		}

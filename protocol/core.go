@@ -20,7 +20,10 @@ type CoreConfig struct {
 	StoresRequired int // receipts that release an outbox
 	Partitions     int // op streams
 
-	Window     int           // deliveries sent and not yet credited, per attachment
+	Window         int           // deliveries sent and not yet credited, per attachment
+	HeartbeatEvery time.Duration // to an attached node, when nothing else was sent
+	IdleDrop       time.Duration // silence after which an attachment is dropped
+
 	WantEvery  time.Duration // first pause between asking for what is missing; doubles
 	WantMax    time.Duration // longest pause
 	WantSpread int           // after so many unanswered wants every attached node is asked
@@ -30,6 +33,7 @@ type CoreConfig struct {
 func DefaultCoreConfig() CoreConfig {
 	return CoreConfig{
 		Stores: 1, StoresRequired: 1, Partitions: 4,
+		HeartbeatEvery: HeartbeatEvery, IdleDrop: IdleDrop,
 		Window: CreditWindow, WantEvery: 2 * time.Second, WantMax: 30 * time.Second, WantSpread: 2,
 	}
 }
@@ -52,6 +56,10 @@ func (c CoreConfig) Validate() error {
 	}
 	if c.Window < 1 || c.Window > CreditWindow {
 		errs = append(errs, fmt.Errorf("window: got %d, want 1 to %d", c.Window, CreditWindow))
+	}
+	if c.HeartbeatEvery <= 0 || c.IdleDrop <= c.HeartbeatEvery {
+		errs = append(errs, fmt.Errorf("heartbeat_every: got %v, want more than 0s and less than idle_drop, which is %v",
+			c.HeartbeatEvery, c.IdleDrop))
 	}
 	if c.WantEvery <= 0 || c.WantMax < c.WantEvery {
 		errs = append(errs, fmt.Errorf("want_every: got %v to %v, want more than 0s, rising", c.WantEvery, c.WantMax))

@@ -1,23 +1,30 @@
 package protocol
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// DecodeMessage reads one envelope. It returns an error that wraps
-// ErrVersion or ErrUnknownMessage for what a later version wrote, ErrTooBig for
-// what exceeds a bound, ErrMalformed, or a *FrameError. The message may share
+// DecodeMessage reads one envelope. It returns an error that wraps ErrChecksum
+// for what was damaged on its way, ErrVersion or ErrUnknownMessage for what a
+// later version wrote, ErrTooBig for what exceeds a bound, ErrMalformed, or a
+// *FrameError. One flipped bit, wherever it is, gives ErrChecksum or ErrMalformed. The message may share
 // memory with b. Memory is bounded by MaxMessageBytes times a small constant,
 // and by MaxFrameRawBytes for each compressed frame.
 func DecodeMessage(b []byte) (Message, error) {
 	if len(b) > MaxMessageBytes {
 		return nil, fmt.Errorf("message of %d bytes: %w", len(b), ErrTooBig)
 	}
+	b, err := unseal(b)
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
 	var version uint64
 	var body field
-	err := eachField(b, func(v field) (err error) {
+	err = eachField(b, func(v field) (err error) {
 		switch {
 		case v.num == 1:
 			version, err = v.uint()
@@ -44,6 +51,19 @@ func DecodeMessage(b []byte) (Message, error) {
 		return nil, fmt.Errorf("message %d: %w", body.num, err)
 	}
 	return m, nil
+}
+
+// unseal verifies the checksum at the end of an envelope and gives what stands
+// before it.
+func unseal(b []byte) ([]byte, error) {
+	end := len(b) - sumBytes
+	if end < 0 || string(b[end:end+len(sumTag)]) != sumTag {
+		return nil, fmt.Errorf("no checksum at the end: %w", ErrMalformed)
+	}
+	if crc32.Checksum(b[:end], castagnoli) != binary.LittleEndian.Uint32(b[end+len(sumTag):]) {
+		return nil, ErrChecksum
+	}
+	return b[:end], nil
 }
 
 func decode(f field) (Message, error) {

@@ -124,7 +124,7 @@ func (c *Core) attachAsked(at Instant, in AttachAsked, out *CoreOutput) error {
 	}
 	out.send(ToNode, a.node, answer)
 	out.fact(NodeAttached{Node: a.node, Attachment: a.id})
-	if next := at.Later(HeartbeatEvery); c.nextCheck == 0 || next < c.nextCheck {
+	if next := at.Later(c.cfg.HeartbeatEvery); c.nextCheck == 0 || next < c.nextCheck {
 		c.nextCheck = next
 	}
 	c.offer(a)
@@ -252,15 +252,15 @@ func (c *Core) expire(at Instant, out *CoreOutput) {
 	var silent []*attachment
 	w := earliest{}
 	for _, a := range c.ring {
-		if at >= a.lastHeard.Later(IdleDrop) {
+		if at >= a.lastHeard.Later(c.cfg.IdleDrop) {
 			silent = append(silent, a)
 			continue
 		}
-		if at >= a.lastSent.Later(HeartbeatEvery) {
+		if at >= a.lastSent.Later(c.cfg.HeartbeatEvery) {
 			a.lastSent = at
 			out.send(ToNode, a.node, Heartbeat{Attachment: a.id, N: a.sent})
 		}
-		w.add(min(a.lastHeard.Later(IdleDrop), a.lastSent.Later(HeartbeatEvery)))
+		w.add(min(a.lastHeard.Later(c.cfg.IdleDrop), a.lastSent.Later(c.cfg.HeartbeatEvery)))
 	}
 	for _, a := range silent {
 		c.drop(a, "idle", out)

@@ -53,7 +53,7 @@ func (d *downlink) deadlines(w *earliest, e *Edge) {
 		w.add(d.deadline)
 	default:
 		w.add(d.heard.Later(e.cfg.HeartbeatLost))
-		w.add(d.said.Later(KeepaliveEvery))
+		w.add(d.said.Later(e.cfg.KeepaliveEvery))
 	}
 }
 
@@ -146,7 +146,7 @@ func (e *Edge) pumpDown(at Instant, out *EdgeOutput) {
 		e.failed(at, 0, "no answer", out)
 	case d.state == joined && at >= d.heard.Later(e.cfg.HeartbeatLost):
 		e.lose(at, "silence", out)
-	case d.state == joined && at >= d.said.Later(KeepaliveEvery):
+	case d.state == joined && at >= d.said.Later(e.cfg.KeepaliveEvery):
 		d.said = at
 		out.send(ToCredit, d.peer, Heartbeat{Attachment: d.attachment, N: d.credited})
 	}
@@ -230,7 +230,7 @@ func (e *Edge) compareSpace(at Instant, s SpaceState, m Attached, known bool, ou
 		f := e.order[i]
 		var theirs FeedState
 		if j, ok := slices.BinarySearchFunc(s.Feeds, f.Origin, func(t FeedState, o vclock.Origin) int {
-			return Feed{Origin: t.Origin}.compare(Feed{Origin: o})
+			return Feed{Origin: t.Origin}.Compare(Feed{Origin: o})
 		}); ok {
 			theirs = s.Feeds[j]
 		}

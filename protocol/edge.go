@@ -27,6 +27,7 @@ type EdgeConfig struct {
 
 	AttachTimeout  time.Duration // no answer to Attach: try again; doubles with each failure in a row
 	HeartbeatLost  time.Duration // no message of the attachment: make it anew
+	KeepaliveEvery time.Duration // to the core node, when nothing else was sent
 	PublishTimeout time.Duration // no answer to a publish or question: outcome unknown
 	BackoffMin     time.Duration // first pause after a failure, with full jitter
 	BackoffMax     time.Duration // longest pause
@@ -43,6 +44,7 @@ func DefaultEdgeConfig() EdgeConfig {
 	return EdgeConfig{
 		AttachTimeout:  time.Second,
 		HeartbeatLost:  3 * time.Second,
+		KeepaliveEvery: KeepaliveEvery,
 		PublishTimeout: 15 * time.Second,
 		BackoffMin:     100 * time.Millisecond,
 		BackoffMax:     30 * time.Second,
@@ -71,6 +73,7 @@ func (c EdgeConfig) Validate() error {
 		got  time.Duration
 	}{
 		{"attach_timeout", c.AttachTimeout}, {"heartbeat_lost", c.HeartbeatLost},
+		{"keepalive_every", c.KeepaliveEvery},
 		{"publish_timeout", c.PublishTimeout}, {"backoff_min", c.BackoffMin}, {"backoff_max", c.BackoffMax},
 		{"ask_every", c.AskEvery}, {"stall_after", c.StallAfter}, {"foreign_spread", c.ForeignSpread},
 	} {

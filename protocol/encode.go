@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -30,6 +31,19 @@ const (
 	numOpAsk         protowire.Number = 20
 )
 
+// sumTag is the tag of Envelope.crc32c: field 2047, fixed32. The number leaves
+// room for the messages to come, so that the checksum stays the last field.
+const sumTag = "\xfd\x7f"
+
+// sumBytes is the size of the checksum with its tag.
+const sumBytes = len(sumTag) + 4
+
+// appendSum appends the checksum over b from start on.
+func appendSum(b []byte, start int) []byte {
+	sum := crc32.Checksum(b[start:], castagnoli)
+	return protowire.AppendFixed32(append(b, sumTag...), sum)
+}
+
 // AppendMessage appends the envelope with m to b. It returns an error that
 // wraps ErrMalformed, ErrTooBig or ErrChain, and b as it was, for a message
 // that [DecodeMessage] would refuse. m must not be nil.
@@ -44,6 +58,7 @@ func AppendMessage(b []byte, m Message) ([]byte, error) {
 	start := len(b)
 	b = putUint(b, 1, Version)
 	b = protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), body)
+	b = appendSum(b, start)
 	if n := len(b) - start; n > MaxMessageBytes {
 		return b[:start], fmt.Errorf("encode %T: %d bytes: %w", m, n, ErrTooBig)
 	}

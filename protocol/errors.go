@@ -13,7 +13,7 @@ var (
 	ErrMalformed = errors.New("protocol: malformed")
 	// ErrTooBig is returned for what exceeds a bound of this package.
 	ErrTooBig = errors.New("protocol: too big")
-	// ErrChecksum is returned for a frame whose checksum is wrong.
+	// ErrChecksum is returned for a message or frame whose checksum is wrong.
 	ErrChecksum = errors.New("protocol: checksum differs")
 	// ErrChain is returned for a frame whose ops do not add up to its chain.
 	ErrChain = errors.New("protocol: chain differs")

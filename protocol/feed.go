@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"crypto/sha256"
 
 	"github.com/causeway-sync/causeway/vclock"
@@ -10,6 +11,11 @@ import (
 type Feed struct {
 	Space  string
 	Origin vclock.Origin
+}
+
+// Compare orders feeds by space, then origin: negative if f comes first.
+func (f Feed) Compare(g Feed) int {
+	return cmp.Or(cmp.Compare(f.Space, g.Space), cmp.Compare(f.Origin, g.Origin))
 }
 
 // Hash is the SHA-256 of an op's bytes as its author encoded them.

@@ -125,7 +125,7 @@ func (c *Core) openGap(at Instant, in FrameSeen, held vclock.Seq, out *CoreOutpu
 		return // a later frame of the feed shows the gap again
 	}
 	f.gap, f.tries, f.wantAt = in.From, 0, at
-	i, _ := slices.BinarySearchFunc(c.wants, f.Feed, func(g *coreFeed, h Feed) int { return g.compare(h) })
+	i, _ := slices.BinarySearchFunc(c.wants, f.Feed, func(g *coreFeed, h Feed) int { return g.Compare(h) })
 	c.wants = slices.Insert(c.wants, i, f)
 }
 

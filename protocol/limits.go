@@ -48,7 +48,7 @@ const (
 	MaxStores        = 64   // stores whose receipts are counted
 )
 
-// Times that both halves share.
+// Times that both halves share, unless their configurations say otherwise.
 const (
 	HeartbeatEvery = time.Second      // core to edge, when nothing else was sent
 	KeepaliveEvery = 3 * time.Second  // edge to core, when nothing else was sent

@@ -24,7 +24,7 @@ type memFeed struct {
 func newMemStore() *memStore { return &memStore{feeds: map[Feed]*memFeed{}} }
 
 func (s *memStore) feedsSorted() []Feed {
-	return slices.SortedFunc(maps.Keys(s.feeds), Feed.compare)
+	return slices.SortedFunc(maps.Keys(s.feeds), Feed.Compare)
 }
 
 func (s *memStore) head(f Feed) Head {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -57,12 +56,7 @@ type upFeed struct {
 }
 
 func (f *upFeed) compare(g Feed) int {
-	return f.Feed.compare(g)
-}
-
-// compare orders feeds by space, then origin.
-func (f Feed) compare(g Feed) int {
-	return cmp.Or(strings.Compare(f.Space, g.Space), cmp.Compare(f.Origin, g.Origin))
+	return f.Feed.Compare(g)
 }
 
 // target is the last op that has to go up.

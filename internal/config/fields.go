@@ -37,8 +37,9 @@ func fieldsOf(t reflect.Type) fields {
 	return f
 }
 
-// nearest says which known key was probably meant.
-func nearest(key string, known []string) string {
+// Nearest says which known key was probably meant, as the end of a sentence
+// that lists what would be right: the nearest one, or all of them.
+func Nearest(key string, known []string) string {
 	best, bestAt := "", max(2, len(key)/3)+1
 	for _, k := range known {
 		if d := distance(key, k); d < bestAt {

@@ -41,7 +41,7 @@ func Load[T any](path string, into *T) error {
 func Parse[T any](name string, text []byte, into *T) error {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return syntaxError(name, err)
+		return SyntaxError(name, err)
 	}
 	d := &decoder{name: name}
 	for i, doc := range file.Docs {
@@ -57,8 +57,9 @@ func Parse[T any](name string, text []byte, into *T) error {
 	return errors.Join(d.errs...)
 }
 
-// syntaxError names the line that the parser stumbled over.
-func syntaxError(name string, err error) error {
+// SyntaxError turns an error of the YAML parser into a *FieldError that names
+// the line it stumbled over.
+func SyntaxError(name string, err error) error {
 	at := name
 	var tokenError interface {
 		GetToken() *token.Token
@@ -140,7 +141,7 @@ func (d *decoder) structure(n ast.Node, path string, v reflect.Value) {
 		i, known := fields.index[key]
 		switch {
 		case !known:
-			d.fail(kv.Key, at, "an unknown key", "one of the known keys"+nearest(key, fields.names))
+			d.fail(kv.Key, at, "an unknown key", "one of the known keys"+Nearest(key, fields.names))
 		case seen[key]:
 			d.fail(kv.Key, at, "the key twice", "it once")
 		default:

@@ -132,6 +132,7 @@ func writeStatusMetrics(b *strings.Builder, s *Status) {
 	gauge(b, "causeway_store_commits", "Commits of the store.", s.Store.Commits)
 	gauge(b, "causeway_store_free_bytes", "Free space under the data directory.", s.Store.BytesFree)
 	gauge(b, "causeway_store_repairs", "Damaged records repaired.", s.Store.Repairs)
+	gauge(b, "causeway_messages_dropped", "Messages of peers that were damaged, malformed or refused.", s.Dropped)
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	gauge(b, "go_goroutines", "Goroutines.", runtime.NumGoroutine())

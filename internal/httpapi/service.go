@@ -91,6 +91,7 @@ type Status struct {
 	Spaces   []SpaceStatus `json:"spaces"` // never nil
 	Clock    ClockStatus   `json:"clock"`
 	Store    StoreStatus   `json:"store"`
+	Dropped  uint64        `json:"dropped_messages"` // of peers, since the start: damaged, malformed or refused
 }
 
 // Degradation is a degraded mode in force.

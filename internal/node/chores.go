@@ -8,13 +8,9 @@ import (
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
-)
-
-const (
-	sweepBatch = 256  // due sessions looked at in one sweep
-	purgeBatch = 1000 // records of an erased session removed in one commit
 )
 
 // sweep writes the expiry of idle sessions and removes what erased sessions
@@ -35,11 +31,10 @@ func (n *Node) sweep(ctx context.Context) error {
 }
 
 func (n *Node) expireIdle(ctx context.Context) error {
-	now := n.now().Wall
 	var due []session.Due
 	err := n.View(func(r session.Reader) error {
 		var err error
-		due, err = session.ExpiredBefore(r, now-min(now, uint64(n.cfg.SweepGrace.Milliseconds())), sweepBatch)
+		due, err = session.ExpiredBefore(r, drive.SweepCutoff(n.now().Wall, n.cfg.SweepGrace), drive.SweepBatch)
 		return err
 	})
 	if err != nil {
@@ -55,35 +50,19 @@ func (n *Node) expireIdle(ctx context.Context) error {
 // expire writes the expiry of a session that is idle, and puts off looking at
 // one that was used since it was listed.
 func (n *Node) expire(ctx context.Context, d session.Due) error {
-	if !d.Idle {
-		return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Postpone(tx, d) })
-	}
-	cmd := session.Command{Space: d.Space, Session: d.Session, Actor: n.cfg.Name,
-		IfMatch: &d.Version, Do: session.ExpireSession{}}
-	_, err := n.write(ctx, cmd, httpapi.Local) // also in a space that is carried no longer
-	if settled(err) {
-		return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Postpone(tx, d) })
-	}
-	return err
-}
-
-// settled reports whether there is nothing to expire any more, or not yet.
-func settled(err error) bool {
-	for _, e := range []error{
-		session.ErrSessionExpired, session.ErrSessionErased, session.ErrNoSession, session.ErrVersionMoved,
-	} {
-		if errors.Is(err, e) {
-			return true
+	if cmd, idle := drive.Expiry(d, n.cfg.Name); idle {
+		if _, err := n.write(ctx, cmd, httpapi.Local); !drive.Settled(err) {
+			return err
 		}
 	}
-	return false
+	return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return session.Postpone(tx, d) })
 }
 
 func (n *Node) purgeErased(ctx context.Context) error {
 	var gone []replica.Gone
 	err := n.View(func(r session.Reader) error {
 		var err error
-		gone, err = replica.Unpurged(r, sweepBatch)
+		gone, err = replica.Unpurged(r, drive.SweepBatch)
 		return err
 	})
 	if err != nil {
@@ -93,33 +72,12 @@ func (n *Node) purgeErased(ctx context.Context) error {
 		for more := true; more; {
 			err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 				var err error
-				if err = dropAnswers(tx, g); err == nil {
-					more, err = replica.Purge(tx, g, purgeBatch)
-				}
+				more, err = drive.Purge(tx, g)
 				return err
 			})
 			if err != nil {
 				return err
 			}
-		}
-	}
-	return nil
-}
-
-// dropAnswers removes the answers kept for retries in an erased session.
-func dropAnswers(tx session.Tx, g replica.Gone) error {
-	var keys [][]byte
-	for e, err := range tx.Scan(answerPrefix(g.Space, g.Session), nil, false) {
-		if err != nil {
-			return err
-		}
-		if keys = append(keys, e.Key); len(keys) == purgeBatch {
-			break
-		}
-	}
-	for _, k := range keys {
-		if err := tx.Delete(k); err != nil {
-			return err
 		}
 	}
 	return nil

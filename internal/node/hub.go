@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 )
 
 // hub wakes those who wait for something to change. A waiter takes the channel
@@ -68,49 +69,50 @@ func (h *hub) wake(t topic) {
 }
 
 // Progress collects the feeds that moved since it was last read, for one
-// reader, who waits for Changed and then calls Take. Writers report their
-// commits in any order; a head that is behind one reported before is ignored.
+// reader, who waits for Changed and then calls Take; see [drive.Moved].
 type Progress struct {
-	mu      sync.Mutex
-	heads   map[protocol.Feed]protocol.Head // the furthest of each feed
-	moved   map[protocol.Feed]struct{}      // since the last Take
+	mu      sync.Mutex // guards moved
+	moved   drive.Moved
 	changed chan struct{}
 }
 
-func newProgress() *Progress {
-	return &Progress{
-		heads:   make(map[protocol.Feed]protocol.Head),
-		moved:   make(map[protocol.Feed]struct{}),
-		changed: make(chan struct{}, 1),
-	}
-}
+func newProgress() *Progress { return &Progress{changed: make(chan struct{}, 1)} }
 
 // Changed has a value when a feed has moved. It is never closed.
 func (p *Progress) Changed() <-chan struct{} { return p.changed }
 
 // Take returns the latest head of each feed that moved since the last call.
-func (p *Progress) Take() map[protocol.Feed]protocol.Head {
+func (p *Progress) Take() []protocol.FeedHead {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	heads := make(map[protocol.Feed]protocol.Head, len(p.moved))
-	for f := range p.moved {
-		heads[f] = p.heads[f]
-	}
-	clear(p.moved)
-	return heads
+	return p.moved.Take()
 }
 
-func (p *Progress) note(f protocol.Feed, h protocol.Head) {
+// Seed says that the reader knows these heads; see [drive.Moved.Seed].
+func (p *Progress) Seed(heads []protocol.FeedHead) {
 	p.mu.Lock()
-	ahead := p.heads[f].Seq < h.Seq
-	if ahead {
-		p.heads[f] = h
-		p.moved[f] = struct{}{}
-	}
+	defer p.mu.Unlock()
+	p.moved.Seed(heads)
+}
+
+// touch has a feed read again; see [drive.Moved.Touch].
+func (p *Progress) touch(h protocol.FeedHead) {
+	p.mu.Lock()
+	p.moved.Touch(h.Feed, h.Head)
 	p.mu.Unlock()
-	if !ahead {
-		return
+	p.signal()
+}
+
+func (p *Progress) note(h protocol.FeedHead) {
+	p.mu.Lock()
+	ahead := p.moved.Note(h.Feed, h.Head)
+	p.mu.Unlock()
+	if ahead {
+		p.signal()
 	}
+}
+
+func (p *Progress) signal() {
 	select {
 	case p.changed <- struct{}{}:
 	default:
@@ -121,6 +123,5 @@ func (p *Progress) note(f protocol.Feed, h protocol.Head) {
 func (p *Progress) reset(f protocol.Feed, h protocol.Head) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heads[f] = h
-	delete(p.moved, f)
+	p.moved.Reset(f, h)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/causeway-sync/causeway/internal/lifecycle"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
@@ -50,13 +51,14 @@ type Node struct {
 	problems problems
 	damaged  damagedRecords
 	repairs  atomic.Uint64             // records repaired since the start
+	dropped  atomic.Uint64             // messages dropped since the start
 	damage   chan session.CorruptError // records to repair; taken by repairLoop
 
 	mu      sync.Mutex // guards what follows
 	origin  vclock.Origin
-	acked   map[protocol.Feed]vclock.Seq // the core's quorum has it
-	ackers  chan struct{}                // closed and replaced when acked moves
-	report  func(*httpapi.Status)        // the shell's part of the status
+	acked   drive.Acks            // the core's quorum has it
+	ackers  chan struct{}         // closed and replaced when acked moves
+	report  func(*httpapi.Status) // the shell's part of the status
 	watch   []*Progress
 	let     map[protocol.Feed]vclock.Seq // released from the outbox
 	request Requester                    // to the core nodes; nil without a link
@@ -79,7 +81,7 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, store: s, started: cfg.Wall(),
 		damage: make(chan session.CorruptError, maxDamaged),
-		acked:  make(map[protocol.Feed]vclock.Seq), ackers: make(chan struct{}), let: make(map[protocol.Feed]vclock.Seq),
+		ackers: make(chan struct{}), let: make(map[protocol.Feed]vclock.Seq),
 	}
 	if err := n.settle(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -93,7 +95,7 @@ func (n *Node) settle() error {
 	var origin vclock.Origin
 	err := n.store.Prepare(func(tx session.Tx) error {
 		var err error
-		if origin, err = adopt(tx, n.cfg.Name, n.cfg.Cluster, renew); err != nil {
+		if origin, err = drive.Adopt(tx, n.identity(), renew); err != nil {
 			return err
 		}
 		n.replica, err = replica.Open(tx, origin)
@@ -113,28 +115,18 @@ func (n *Node) settle() error {
 }
 
 func (n *Node) mustRenew() (bool, string) {
-	loss := n.store.Lost()
-	if loss == nil && n.store.Stats().Unconfirmed {
+	at := drive.Opening{Moved: n.store.Identity().Moved}
+	if loss := n.store.Lost(); loss != nil {
+		at.Lost, at.Unconfirmed, at.Committed, at.Found = true, loss.Unconfirmed, loss.Committed, loss.Found
+	} else if n.store.Stats().Unconfirmed {
 		n.cfg.Log.Warn("the last commit before the stop is not there; it may have been acknowledged if the machine lost power")
 	}
-	if loss != nil && loss.Unconfirmed {
-		n.problems.set("high_water_unusable",
-			"the high-water file is missing or damaged: whether commits were lost is not known", n.cfg.Wall())
-		return true, "the high-water file is missing or damaged"
-	}
-	if loss != nil {
-		n.problems.set("store_lost_commits", fmt.Sprintf(
-			"the store held %d commits at start, %d had been acknowledged; what the core has is fetched again",
-			loss.Found, loss.Committed), n.cfg.Wall())
-		return true, "the store lost acknowledged commits"
-	}
-	switch id := n.store.Identity(); {
-	case id.Moved:
-		n.problems.set("store_moved", "the data directory is a copy or was restored", n.cfg.Wall())
-		return true, "the data directory is a copy or was restored"
-	default:
+	p, why := at.Doubt()
+	if why == "" {
 		return false, ""
 	}
+	n.problems.set(p.Name, p.Detail, n.cfg.Wall())
+	return true, why
 }
 
 // Run owns the store's committer and the node's own chores until ctx ends.
@@ -181,57 +173,28 @@ func (n *Node) Origin() vclock.Origin {
 }
 
 // Reissue makes ops of our own that collide with the core's again under a new
-// origin; see [replica.Replica.Reissue]. The node takes it in the same
-// transaction, so that nothing is written in between that depends on what moves.
-func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, why string) (protocol.Head, error) {
-	var cut, head protocol.Head
-	var feed protocol.Feed
+// origin; see [drive.Reissue].
+func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, why string) (drive.Reissued, error) {
+	var done drive.Reissued
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 		var err error
-		if err = n.leave(tx, f.Space); err != nil {
-			return err
-		}
-		if cut, err = n.replica.Reissue(tx, n.now(), f, after); err != nil {
-			return err
-		}
-		feed = protocol.Feed{Space: f.Space, Origin: n.replica.Origin()}
-		head, err = replica.HeadOf(tx, feed)
+		done, err = drive.Reissue(tx, n.replica, n.now(), n.identity(), f, after)
 		return err
 	})
 	if err != nil {
-		return cut, n.seen(err)
+		return done, n.seen(err)
 	}
-	if feed.Origin != n.Origin() {
-		n.renewed(feed.Origin, why)
+	if done.Grown.Origin != n.Origin() {
+		n.renewed(done.Grown.Origin, why)
 	}
 	n.mu.Lock()
 	for _, p := range n.watch {
-		p.reset(f, cut)
+		p.reset(f, done.Cut)
 	}
 	n.mu.Unlock()
-	n.moved(feed, head)
+	n.moved(done.Grown)
 	n.hub.notify(f.Space)
-	return cut, nil
-}
-
-// leave takes a new origin unless the store keeps one under which nothing was
-// written in the space; a transaction that runs again does it again. If it fails
-// in the end, the replica writes under an origin that is not kept and so never
-// used by a later run: numbers stay unique.
-func (n *Node) leave(tx session.Tx, space string) error {
-	kept, err := tx.Get(originKey)
-	if err != nil {
-		return err
-	}
-	head, err := replica.HeadOf(tx, protocol.Feed{Space: space, Origin: vclock.Origin(kept)})
-	if err != nil || head.Seq == 0 {
-		return err
-	}
-	origin, err := adopt(tx, n.cfg.Name, n.cfg.Cluster, true)
-	if err == nil {
-		n.replica.Renew(origin)
-	}
-	return err
+	return done, nil
 }
 
 // Watch gives a new reader of which feeds move from now on, by local writes
@@ -244,12 +207,12 @@ func (n *Node) Watch() *Progress {
 	return p
 }
 
-func (n *Node) moved(f protocol.Feed, h protocol.Head) {
+func (n *Node) moved(h protocol.FeedHead) {
 	n.mu.Lock()
 	watch := n.watch
 	n.mu.Unlock()
 	for _, p := range watch {
-		p.note(f, h)
+		p.note(h)
 	}
 }
 
@@ -259,6 +222,9 @@ func (n *Node) released(r protocol.FeedSeq) {
 	defer n.mu.Unlock()
 	n.let[r.Feed] = r.Seq
 }
+
+// MessageDropped counts a message of a peer that could not be read or was refused.
+func (n *Node) MessageDropped() { n.dropped.Add(1) }
 
 // Report sets the function that fills in the shell's part of the status.
 func (n *Node) Report(fill func(*httpapi.Status)) {
@@ -331,17 +297,12 @@ func (n *Node) ingestHalves(ctx context.Context, f *protocol.Frame, extra func(s
 func (n *Node) ingest(ctx context.Context, frames []*protocol.Frame, extra func(session.Tx) error) (
 	[]replica.Ingested, []error, error,
 ) {
-	done := make([]replica.Ingested, len(frames))
-	refused := make([]error, len(frames))
+	var done []replica.Ingested
+	var refused []error
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
-		for i, f := range frames {
-			done[i], refused[i] = n.replica.Ingest(tx, n.now(), f)
-			if refused[i] != nil && !isRefusal(refused[i]) {
-				return refused[i]
-			}
-		}
-		if extra == nil {
-			return nil
+		var err error
+		if done, refused, err = drive.Ingest(tx, n.replica, n.now(), frames); err != nil || extra == nil {
+			return err
 		}
 		return extra(tx)
 	})
@@ -350,31 +311,20 @@ func (n *Node) ingest(ctx context.Context, frames []*protocol.Frame, extra func(
 	}
 	for i, d := range done {
 		if refused[i] == nil && d.Added > 0 {
-			n.moved(frames[i].Feed, d.Head)
+			n.moved(protocol.FeedHead{Feed: frames[i].Feed, Head: d.Head})
 			n.hub.notify(frames[i].Space, d.Sessions...)
 		}
 	}
 	return done, refused, nil
 }
 
-// isRefusal tells the errors of frames that wrote nothing. A damaged record may
-// be met in the middle of a frame, and its error wraps what the decoder said.
-func isRefusal(err error) bool {
-	if errors.Is(err, session.ErrCorrupt) {
-		return false
-	}
-	return errors.Is(err, replica.ErrGap) || errors.Is(err, replica.ErrFork) ||
-		errors.Is(err, replica.ErrForeign) || errors.Is(err, session.ErrMalformed)
-}
-
 // Acked notes that the core's quorum holds the feed through seq.
 func (n *Node) Acked(f protocol.Feed, seq vclock.Seq) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.acked[f] >= seq {
+	if !n.acked.Note(f, seq) {
 		return
 	}
-	n.acked[f] = seq
 	close(n.ackers)
 	n.ackers = make(chan struct{})
 }
@@ -385,7 +335,7 @@ func (n *Node) awaitCore(ctx context.Context, space string, d vclock.Dot) bool {
 	defer timer.Stop()
 	for {
 		n.mu.Lock()
-		done, moved := n.acked[protocol.Feed{Space: space, Origin: d.Origin}] >= d.Seq, n.ackers
+		done, moved := n.acked.Through(protocol.Feed{Space: space, Origin: d.Origin}) >= d.Seq, n.ackers
 		n.mu.Unlock()
 		if done {
 			return true
@@ -400,15 +350,11 @@ func (n *Node) awaitCore(ctx context.Context, space string, d vclock.Dot) bool {
 	}
 }
 
-// atCore reports whether the core is known to hold d: it was acknowledged, or
-// it came from another node and so from the core.
+// atCore reports whether the core is known to hold d; see [drive.Acks.Holds].
 func (n *Node) atCore(space string, d vclock.Dot) bool {
-	if protocol.NodeOf(d.Origin) != n.cfg.Name {
-		return true
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.acked[protocol.Feed{Space: space, Origin: d.Origin}] >= d.Seq
+	return n.acked.Holds(n.cfg.Name, space, d)
 }
 
 // RenewOrigin makes the node write under a new origin from now on and returns it.
@@ -416,9 +362,7 @@ func (n *Node) RenewOrigin(ctx context.Context, why string) (vclock.Origin, erro
 	var origin vclock.Origin
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 		var err error
-		if origin, err = adopt(tx, n.cfg.Name, n.cfg.Cluster, true); err == nil {
-			n.replica.Renew(origin)
-		}
+		origin, err = drive.Renew(tx, n.replica, n.identity())
 		return err
 	})
 	if err != nil {

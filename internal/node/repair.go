@@ -1,9 +1,7 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,9 +13,9 @@ import (
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
-	"github.com/causeway-sync/causeway/vclock"
 )
 
 // seen passes err on and, when it is about a damaged record, has the record
@@ -69,6 +67,18 @@ func (d *damagedRecords) remove(key []byte) *session.CorruptError {
 	return nil
 }
 
+// repairable lists the keys of records that may be repaired, sorted.
+func (d *damagedRecords) repairable() (keys [][]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(d.open)) {
+		if _, err := drive.RepairOf([]byte(k)); err == nil {
+			keys = append(keys, []byte(k))
+		}
+	}
+	return keys
+}
+
 // classes maps what the store refuses to what the API says.
 var classes = []struct{ store, api error }{
 	{store.ErrReserve, httpapi.ErrDiskReserve},
@@ -77,111 +87,97 @@ var classes = []struct{ store, api error }{
 	{store.ErrTooBig, session.ErrTooBig},
 }
 
-// repairLoop repairs damaged records one by one.
+// repairLoop repairs damaged records one by one, and tries those again that it
+// could not repair: nothing may read them meanwhile.
 func (n *Node) repairLoop(ctx context.Context) error {
+	again := time.NewTicker(drive.RepairEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case d := <-n.damage:
-			if err := n.repair(ctx, d.Key); err != nil && ctx.Err() == nil {
-				n.cfg.Log.Error("record not repaired", slog.String("record", fmt.Sprintf("%q", d.Key)), slog.Any("error", err))
-				continue
+			n.mend(ctx, d.Key)
+		case <-again.C:
+			for _, key := range n.damaged.repairable() {
+				n.mend(ctx, key)
 			}
-			if left := n.damaged.remove(d.Key); left == nil {
-				n.problems.clear("record_damaged")
-			} else {
-				n.problems.set("record_damaged", left.Error(), n.cfg.Wall())
-			}
-			n.repairs.Add(1)
-			n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", d.Key)))
 		}
 	}
 }
 
-var errNoRepair = errors.New("this kind of record is not repaired in place; " +
-	"move the data directory away and start again: what the core holds is fetched, under a new origin")
+// mend repairs a record and says how that went.
+func (n *Node) mend(ctx context.Context, key []byte) {
+	if err := n.repair(ctx, key); err != nil {
+		if ctx.Err() == nil {
+			n.cfg.Log.Error("record not repaired", slog.String("record", fmt.Sprintf("%q", key)), slog.Any("error", err))
+		}
+		return
+	}
+	if left := n.damaged.remove(key); left == nil {
+		n.problems.clear("record_damaged")
+	} else {
+		n.problems.set("record_damaged", left.Error(), n.cfg.Wall())
+	}
+	n.repairs.Add(1)
+	n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", key)))
+}
 
-// repair mends the record at key: an op is fetched from another replica and
-// checked against the feed's chain, a session is built again from its ops.
+// repair mends the record at key; see [drive.RepairOf].
 func (n *Node) repair(ctx context.Context, key []byte) error {
-	kind, rest, ok := bytes.Cut(key, []byte("/"))
-	if !ok {
-		return errNoRepair
-	}
-	switch string(kind) {
-	case "o":
-		return n.repairOp(ctx, rest)
-	case "s":
-		parts := bytes.SplitN(rest, []byte{0}, 3)
-		if len(parts) < 3 {
-			return errNoRepair
-		}
-		return n.rebuild(ctx, string(parts[0]), string(parts[1]))
-	default:
-		return errNoRepair
-	}
-}
-
-func (n *Node) rebuild(ctx context.Context, space, id string) error {
-	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
-		err := session.Rebuild(tx, space, id)
-		if errors.Is(err, session.ErrCorrupt) {
-			return replica.Rebuild(tx, space, id)
-		}
+	what, err := drive.RepairOf(key)
+	switch {
+	case err != nil:
 		return err
+	case what.Op != nil:
+		return n.repairOp(ctx, *what.Op)
+	}
+	err = n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
+		return drive.RebuildSession(tx, what.Space, what.Session)
 	})
-	if err != nil {
-		return fmt.Errorf("rebuild session %s of %s: %w", id, space, err)
+	if err == nil {
+		n.hub.notify(what.Space, what.Session)
 	}
-	n.hub.notify(space, id)
-	return nil
+	return err
 }
 
-func (n *Node) repairOp(ctx context.Context, rest []byte) error {
-	parts := bytes.SplitN(rest, []byte{0}, 3)
-	if len(parts) < 3 || len(parts[2]) != 8 {
-		return errNoRepair
-	}
-	f := protocol.Feed{Space: string(parts[0]), Origin: vclock.Origin(parts[1])}
-	seq := vclock.Seq(binary.BigEndian.Uint64(parts[2]))
-	frame, err := n.fetchOp(ctx, protocol.OpAsk{Feed: f, Seq: seq})
-	if err != nil {
-		return fmt.Errorf("fetch op %d of %s of %s: %w", seq, f.Origin, f.Space, err)
-	}
-	return n.store.Update(ctx, store.Sync, func(tx session.Tx) error { return replica.Restore(tx, frame) })
-}
-
-// fetchOp gets a sound copy of an op from whoever answers first.
-func (n *Node) fetchOp(ctx context.Context, ask protocol.OpAsk) (*protocol.Frame, error) {
+// repairOp puts an op back from the copy of whoever answers first.
+func (n *Node) repairOp(ctx context.Context, ask protocol.OpAsk) error {
 	n.mu.Lock()
 	request := n.request
 	n.mu.Unlock()
 	if request == nil {
-		return nil, errors.New("no core is configured")
+		return errors.New("no core is configured")
 	}
 	data, err := protocol.AppendMessage(nil, ask)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	asking, cancel := context.WithTimeout(ctx, drive.FetchTimeout)
 	defer cancel()
-	answer, err := request(ctx, protocol.OpAskSubject, data)
+	answer, err := request(asking, protocol.OpAskSubject, data)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("fetch op %d of %s of %s: %w", ask.Seq, ask.Origin, ask.Space, err)
 	}
-	m, err := protocol.DecodeMessage(answer)
+	touched := protocol.FeedHead{Feed: ask.Feed}
+	err = n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
+		err := drive.RestoreOp(tx, ask, answer)
+		if err == nil {
+			touched.Head, err = replica.HeadOf(tx, ask.Feed)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	up, ok := m.(protocol.Upload)
-	if !ok || up.Frame.Feed != ask.Feed || up.Frame.From != ask.Seq || up.Frame.To() != ask.Seq {
-		return nil, fmt.Errorf("answer is %T, not the op", m)
+	n.mu.Lock()
+	watch := n.watch
+	n.mu.Unlock()
+	for _, p := range watch {
+		p.touch(touched)
 	}
-	return &up.Frame, nil
+	return nil
 }
-
-const fetchTimeout = 5 * time.Second // one request for an op
 
 // AnswerOp hands out an op to a node whose record of it is damaged; data is an
 // encoded OpAsk. Who cannot read the op, or is asked nothing sensible, is silent.
@@ -189,31 +185,23 @@ func (n *Node) AnswerOp(data []byte, reply string, publish func(subject string, 
 	m, err := protocol.DecodeMessage(data)
 	ask, ok := m.(protocol.OpAsk)
 	if err != nil || !ok || reply == "" {
+		n.MessageDropped()
 		n.cfg.Log.Warn("question for an op dropped", slog.Any("error", err))
 		return
 	}
-	answer, err := n.encodeOp(ask)
+	var answer []byte
+	err = n.View(func(r session.Reader) error {
+		var err error
+		answer, err = drive.AnswerOp(r, ask)
+		return err
+	})
+	if errors.Is(err, session.ErrCorrupt) {
+		return
+	}
 	if err == nil && answer != nil {
 		err = publish(reply, answer)
 	}
 	if err != nil {
 		n.cfg.Log.Warn("op not handed out", slog.String("space", ask.Space), slog.Any("error", err))
 	}
-}
-
-// encodeOp gives the answer to an OpAsk: nil if this node cannot read the op.
-func (n *Node) encodeOp(ask protocol.OpAsk) ([]byte, error) {
-	var frame *protocol.Frame
-	err := n.View(func(r session.Reader) error {
-		var err error
-		frame, err = replica.FrameAt(r, ask.Feed, ask.Seq, replica.Budget{Ops: 1, Bytes: protocol.FrameBytesBudget})
-		return err
-	})
-	if errors.Is(err, session.ErrCorrupt) || err == nil && frame == nil {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return protocol.AppendMessage(nil, protocol.Upload{Frame: *frame})
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
@@ -40,40 +40,26 @@ func (n *Node) Write(ctx context.Context, cmd session.Command, level httpapi.Dur
 }
 
 func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Durability) (httpapi.Answer, error) {
-	var (
-		written session.Written
-		head    protocol.Head
-		doc     *session.Document
-		feed    protocol.Feed
-	)
+	var a drive.Answer
 	err := n.store.Update(ctx, store.Intake, func(tx session.Tx) error {
 		var err error
-		if written, err = n.replica.Write(tx, n.now(), cmd); err != nil {
-			return err
-		}
-		feed = protocol.Feed{Space: cmd.Space, Origin: n.replica.Origin()}
-		if head, err = replica.HeadOf(tx, feed); err != nil {
-			return err
-		}
-		doc, err = answerDocument(tx, cmd, written)
+		a, err = drive.Write(tx, n.replica, n.now(), cmd)
 		return err
 	})
 	if err != nil {
 		return httpapi.Answer{}, n.seen(err)
 	}
-	if !written.Replayed {
-		n.moved(feed, head)
+	if !a.Replayed {
+		n.moved(a.Grown)
 		n.hub.notify(cmd.Space, cmd.Session)
 	}
-	return n.answer(ctx, cmd, written, doc, level), nil
+	return n.answer(ctx, cmd, a, level), nil
 }
 
 // answer puts together what the client is told, after waiting for the level
 // that it asked for.
-func (n *Node) answer(ctx context.Context, cmd session.Command, w session.Written, doc *session.Document,
-	level httpapi.Durability,
-) httpapi.Answer {
-	a := httpapi.Answer{Version: w.Version, Durability: httpapi.Local, Replayed: w.Replayed, Document: doc}
+func (n *Node) answer(ctx context.Context, cmd session.Command, w drive.Answer, level httpapi.Durability) httpapi.Answer {
+	a := httpapi.Answer{Version: w.Version, Durability: httpapi.Local, Replayed: w.Replayed, Document: w.Document}
 	if level == httpapi.Core && len(w.Ops) > 0 {
 		last := w.Ops[len(w.Ops)-1].Dot
 		if n.atCore(cmd.Space, last) || n.awaitCore(ctx, cmd.Space, last) {
@@ -90,55 +76,6 @@ func (n *Node) answer(ctx context.Context, cmd session.Command, w session.Writte
 	}
 	return a
 }
-
-// answerDocument renders the session for answers that show it. With a key the
-// answer is kept, so that a retry gets the first answer again, not a later
-// state; at another node a retry gets the present state.
-func answerDocument(tx session.Tx, cmd session.Command, w session.Written) (*session.Document, error) {
-	switch cmd.Do.(type) {
-	case session.Append, session.EditMessage, session.RedactMessage, session.EraseSession, session.ExpireSession:
-		return nil, nil
-	}
-	if w.Replayed {
-		kept, err := tx.Get(answerKey(cmd.Space, cmd.Session, cmd.Key))
-		if err != nil {
-			return nil, err
-		}
-		if kept != nil {
-			var doc session.Document
-			if err := json.Unmarshal(kept, &doc); err != nil {
-				return nil, fmt.Errorf("kept answer of session %s: %w", cmd.Session, err)
-			}
-			return &doc, nil
-		}
-	}
-	doc, err := session.View(tx, cmd.Space, cmd.Session)
-	if err != nil {
-		return nil, fmt.Errorf("view session %s: %w", cmd.Session, err)
-	}
-	if cmd.Key == "" || w.Replayed {
-		return &doc, nil
-	}
-	b, err := json.Marshal(doc)
-	if err != nil {
-		return nil, fmt.Errorf("keep answer of session %s: %w", cmd.Session, err)
-	}
-	if len(b) > maxKeptAnswer {
-		return &doc, nil
-	}
-	return &doc, tx.Put(answerKey(cmd.Space, cmd.Session, cmd.Key), b)
-}
-
-// maxKeptAnswer bounds an answer that is kept for retries, so that keyed
-// writes to a big session do not store it again and again. A retry of a write
-// whose answer was larger is told the present state.
-const maxKeptAnswer = 16 << 10
-
-func answerPrefix(space, id string) []byte {
-	return append(append(append(append([]byte("y/"), space...), 0), id...), 0)
-}
-
-func answerKey(space, id, key string) []byte { return append(answerPrefix(space, id), key...) }
 
 // Session implements [httpapi.Service].
 func (n *Node) Session(_ context.Context, space, id string) (doc session.Document, err error) {
@@ -322,8 +259,10 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 	st := httpapi.Status{
 		Node: n.cfg.Name, Role: n.cfg.Role, Cluster: n.cfg.Cluster, Version: n.cfg.Version,
 		Origin: string(n.Origin()), Started: n.started.UTC(),
-		Clock: httpapi.ClockStatus{Trust: n.now().Trust.String(), Now: n.cfg.Wall().UTC()},
-		Store: httpapi.StoreStatus{Commits: stats.Commits, BytesFree: stats.BytesFree, Repairs: n.repairs.Load(), Problems: []string{}},
+		Dropped: n.dropped.Load(),
+		Clock:   httpapi.ClockStatus{Trust: n.now().Trust.String(), Now: n.cfg.Wall().UTC()},
+		Store: httpapi.StoreStatus{Commits: stats.Commits, BytesFree: stats.BytesFree, Repairs: n.repairs.Load(),
+			Problems: []string{}},
 	}
 	spaces, err := n.Spaces(ctx)
 	if err != nil {

@@ -1,22 +1,17 @@
 package node
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/causeway-sync/causeway/protocol"
-	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/session"
-	"github.com/causeway-sync/causeway/vclock"
 )
 
 // Conn is what the edge half needs of a connection to the core.
@@ -56,19 +51,14 @@ type Sync struct {
 	ingests  chan protocol.Ingest    // closed by nobody; as many as a credit window
 	pending  []protocol.EdgeInput    // answers that the loop made itself
 	started  time.Time
-	kept     map[protocol.Feed]protocol.FeedSeq // outbox cursors to persist
+	kept     drive.Cursors // outbox cursors to persist
 	tasks    sync.WaitGroup
-	told     map[protocol.Feed]vclock.Seq // heads that the machine knows
+	told     drive.Told // heads that the machine knows
 	progress *Progress
 	parts    atomic.Int64 // partitions of the cluster; zero: not known yet
 }
 
-const (
-	syncInputs   = 1024             // inputs waiting for the loop
-	sendTimeout  = 15 * time.Second // one publication or question
-	keepEvery    = time.Second      // between commits of outbox cursors
-	maxIngestOps = 256              // ops taken into one commit: fits an edge's transaction
-)
+const syncInputs = 1024 // inputs waiting for the loop
 
 // NewSync makes the driver. Nothing runs before Run.
 func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
@@ -81,8 +71,6 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 		node: n, progress: n.Watch(), conn: conn, cfg: cfg, machine: m,
 		inputs:  make(chan protocol.EdgeInput, syncInputs),
 		ingests: make(chan protocol.Ingest, protocol.CreditWindow+1),
-		told:    make(map[protocol.Feed]vclock.Seq),
-		kept:    make(map[protocol.Feed]protocol.FeedSeq),
 		started: time.Now(),
 		ended:   make(chan struct{}),
 	}
@@ -105,6 +93,7 @@ func (s *Sync) Input(ctx context.Context, in protocol.EdgeInput) {
 func (s *Sync) Receive(ctx context.Context, data []byte) {
 	m, err := protocol.DecodeMessage(data)
 	if err != nil {
+		s.node.MessageDropped()
 		s.node.cfg.Log.Warn("message dropped", slog.Int("bytes", len(data)), slog.Any("error", err))
 		return
 	}
@@ -123,7 +112,7 @@ func (s *Sync) Run(ctx context.Context) error {
 	s.tasks.Go(func() { s.ingestLoop(ctx) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	keep := time.NewTicker(keepEvery)
+	keep := time.NewTicker(drive.KeepEvery)
 	defer keep.Stop()
 	for {
 		var in protocol.EdgeInput
@@ -159,14 +148,15 @@ func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instan
 	s.pending = append(s.pending, in)
 	for len(s.pending) > 0 {
 		in, s.pending = s.pending[0], s.pending[1:]
-		if s.stale(in) {
+		if s.told.Stale(in) {
 			continue
 		}
 		out, err := s.machine.Step(protocol.Instant(time.Since(s.started)), in)
 		if err != nil {
-			if _, wire := in.(protocol.Received); !wire {
+			if !drive.EdgeExcuses(in) {
 				return 0, fmt.Errorf("sync: input %T: %w", in, err)
 			}
+			s.node.MessageDropped()
 			s.node.cfg.Log.Warn("message refused", slog.Any("error", err))
 			continue
 		}
@@ -178,25 +168,9 @@ func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instan
 	return wake, nil
 }
 
-// stale reports whether in tells of a head that the machine has been told, and
-// remembers what it is told. Commits are reported on two ways, by the store's
-// progress and by the ingest loop, which may overtake each other.
-func (s *Sync) stale(in protocol.EdgeInput) bool {
-	switch in := in.(type) {
-	case protocol.Persisted:
-		if in.Seq <= s.told[in.Feed] {
-			return true
-		}
-		s.told[in.Feed] = in.Seq
-	case protocol.Replaced:
-		s.told[in.Feed] = in.Seq
-	}
-	return false
-}
-
 func (s *Sync) carryOut(ctx context.Context, out protocol.EdgeOutput) error {
 	for _, r := range out.Released {
-		s.kept[r.Feed] = r
+		s.kept.Note(r)
 		s.node.released(r)
 	}
 	for _, a := range out.Acked {
@@ -242,36 +216,19 @@ func (s *Sync) handOver(ctx context.Context, in protocol.Ingest) {
 
 // loadHeads tells the machine what the store holds.
 func (s *Sync) loadHeads(ctx context.Context) error {
-	var ins []protocol.EdgeInput
+	var ins []protocol.Persisted
 	err := s.node.View(func(r session.Reader) error {
-		spaces, err := replica.Spaces(r)
-		if err != nil {
-			return err
-		}
-		for _, space := range spaces {
-			heads, err := replica.Heads(r, space)
-			if err != nil {
-				return err
-			}
-			for _, h := range heads {
-				released, err := replica.ReleasedOf(r, h.Feed)
-				if err != nil {
-					return err
-				}
-				// A feed that forked ends before what was once released of it.
-				ins = append(ins, protocol.Persisted{Feed: h.Feed, Head: h.Head, Released: min(released, h.Seq)})
-			}
-		}
-		return nil
+		var err error
+		ins, err = drive.EdgeStart(r)
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("sync: read heads: %w", err)
+		return fmt.Errorf("sync: %w", err)
 	}
-	for _, in := range ins {
-		p := in.(protocol.Persisted)
+	for _, p := range ins {
 		s.node.released(protocol.FeedSeq{Feed: p.Feed, Seq: p.Released})
 		s.node.Acked(p.Feed, p.Released)
-		if _, err := s.step(ctx, in); err != nil {
+		if _, err := s.step(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -279,106 +236,87 @@ func (s *Sync) loadHeads(ctx context.Context) error {
 }
 
 // noteProgress tells the machine the heads of the feeds that have moved, before
-// anything that was made of them comes back. They are read from the store now:
-// what was noted may be older than a fork that was taken out since.
+// anything that was made of them comes back.
 func (s *Sync) noteProgress() error {
 	moved := s.progress.Take()
 	if len(moved) == 0 {
 		return nil
 	}
+	feeds := make([]protocol.Feed, len(moved))
+	for i, h := range moved {
+		feeds[i] = h.Feed
+	}
 	err := s.node.View(func(r session.Reader) error {
-		for _, f := range slices.SortedFunc(maps.Keys(moved), compareFeeds) {
-			head, err := replica.HeadOf(r, f)
-			if err != nil {
-				return err
-			}
-			if head.Seq > 0 {
-				s.pending = append(s.pending, protocol.Persisted{Feed: f, Head: head})
-			}
+		ins, err := drive.EdgeHeads(r, feeds)
+		for _, in := range ins {
+			s.pending = append(s.pending, in)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("sync: read heads: %w", err)
+		return fmt.Errorf("sync: %w", err)
 	}
 	return nil
 }
 
-func compareFeeds(a, b protocol.Feed) int {
-	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Origin, b.Origin))
-}
-
 func (s *Sync) lookup(l protocol.LookupChain) error {
 	return s.node.View(func(r session.Reader) error {
-		chain, ok, err := replica.ChainAt(r, l.Feed, l.Seq)
-		if err != nil && !errors.Is(err, session.ErrCorrupt) {
-			return err
+		in, err := drive.Lookup(r, l)
+		if err == nil {
+			s.pending = append(s.pending, in)
 		}
-		s.pending = append(s.pending, protocol.ChainAt{
-			Feed: l.Feed, Head: protocol.Head{Seq: l.Seq, Chain: chain}, OK: ok && err == nil})
-		return nil
+		return err
 	})
 }
 
 func (s *Sync) ask(ctx context.Context, a protocol.AskSubject) protocol.EdgeInput {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, drive.SendTimeout)
 	defer cancel()
-	failed := protocol.PublishFailed{Feed: a.Feed, Attempt: a.Attempt, Kind: protocol.Unknown}
-	if s.parts.Load() == 0 {
-		return failed
-	}
 	parts := int(s.parts.Load())
+	if parts == 0 {
+		return drive.Failed(a.Feed, a.Attempt, protocol.Unknown)
+	}
 	stream := protocol.StreamName(protocol.Partition(a.Space, parts))
 	seq, _, data, err := s.conn.SubjectHead(ctx, stream, protocol.OpSubject(a.Feed, parts))
 	if err != nil {
-		return failed
+		return drive.Failed(a.Feed, a.Attempt, protocol.Unknown)
 	}
-	got := protocol.SubjectHead{Feed: a.Feed, Attempt: a.Attempt, StreamSeq: seq}
-	if seq == 0 {
-		return got
-	}
-	m, err := protocol.DecodeMessage(data)
-	up, ok := m.(protocol.Upload)
-	if err != nil || !ok {
+	got, err := drive.SubjectHead(a, seq, data)
+	if err != nil {
+		s.node.MessageDropped()
 		s.node.cfg.Log.Warn("last message of a feed is not a frame", slog.String("space", a.Space), slog.Any("error", err))
-		return failed
 	}
-	got.Head = protocol.Head{Seq: up.Frame.To(), Chain: up.Frame.Last}
 	return got
 }
 
 func (s *Sync) publish(ctx context.Context, p protocol.Publish) protocol.EdgeInput {
-	failed := func(k protocol.FailureKind) protocol.EdgeInput {
-		return protocol.PublishFailed{Feed: p.Feed, Attempt: p.Attempt, Kind: k}
-	}
-	if s.parts.Load() == 0 {
-		return failed(protocol.Unknown)
+	parts := int(s.parts.Load())
+	if parts == 0 {
+		return drive.Failed(p.Feed, p.Attempt, protocol.Unknown)
 	}
 	var frame *protocol.Frame
 	err := s.node.View(func(r session.Reader) error {
 		var err error
-		frame, err = replica.FrameAt(r, p.Feed, p.From, replica.Budget{Ops: p.MaxOps, Bytes: p.MaxBytes})
+		frame, err = drive.PublishFrame(r, p)
 		return err
 	})
 	if err != nil || frame == nil {
 		s.node.cfg.Log.Error("frame cannot be read", slog.String("space", p.Space),
 			slog.Uint64("from", uint64(p.From)), slog.Any("error", err))
-		return failed(protocol.Unreadable)
+		return drive.Failed(p.Feed, p.Attempt, protocol.Unreadable)
 	}
 	data, err := protocol.AppendMessage(nil, protocol.Upload{Frame: *frame, Compression: s.cfg.Compression()})
 	if err != nil {
 		s.node.cfg.Log.Error("frame cannot be encoded", slog.String("space", p.Space), slog.Any("error", err))
-		return failed(protocol.Unreadable)
+		return drive.Failed(p.Feed, p.Attempt, protocol.Unreadable)
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, drive.SendTimeout)
 	defer cancel()
-	subject := protocol.OpSubject(p.Feed, int(s.parts.Load()))
-	seq, _, err := s.conn.PublishFrame(ctx, subject, data, protocol.MsgID(frame, p.Nonce), p.Expect)
+	seq, _, err := s.conn.PublishFrame(ctx, protocol.OpSubject(p.Feed, parts), data, protocol.MsgID(frame, p.Nonce), p.Expect)
 	if err != nil {
-		return failed(s.cfg.Classify(err))
+		return drive.Failed(p.Feed, p.Attempt, s.cfg.Classify(err))
 	}
-	return protocol.Published{Feed: p.Feed, Attempt: p.Attempt, StreamSeq: seq,
-		Head: protocol.Head{Seq: frame.To(), Chain: frame.Last}}
+	return drive.PublishedOf(p, frame, seq)
 }
 
 // send gives a message away without a promise; the machine asks again if no
@@ -397,20 +335,12 @@ func (s *Sync) send(m protocol.Send) {
 // keepCursors persists how far the outbox is released, so that a restart knows
 // it without asking. Losing the last second only costs a question.
 func (s *Sync) keepCursors(ctx context.Context) {
-	if len(s.kept) == 0 {
+	kept := s.kept.Take()
+	if len(kept) == 0 {
 		return
 	}
-	kept := slices.SortedFunc(maps.Values(s.kept), func(a, b protocol.FeedSeq) int { return compareFeeds(a.Feed, b.Feed) })
-	clear(s.kept)
 	s.tasks.Go(func() {
-		err := s.node.Update(ctx, func(tx session.Tx) error {
-			for _, k := range kept {
-				if err := replica.KeepReleased(tx, k.Feed, k.Seq); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		err := s.node.Update(ctx, func(tx session.Tx) error { return drive.KeepCursors(tx, kept) })
 		if err != nil && ctx.Err() == nil {
 			s.node.cfg.Log.Warn("outbox cursors not kept", slog.Any("error", err))
 		}

@@ -25,6 +25,7 @@ var layers = map[string]int{
 	"session":            20,
 	"protocol":           30,
 	"protocol/replica":   40,
+	"protocol/drive":     45,
 	"internal/lifecycle": 50,
 	"internal/purity":    50,
 	"clocksync/source":   60,
@@ -39,7 +40,7 @@ var layers = map[string]int{
 }
 
 // pure names the packages that do no IO.
-var pure = []string{"vclock", "clocksync", "conflict", "session", "protocol", "protocol/replica"}
+var pure = []string{"vclock", "clocksync", "conflict", "session", "protocol", "protocol/replica", "protocol/drive"}
 
 // homes says where a third-party package may be imported. The benchmark holds
 // the product against the bare parts.

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -110,7 +111,8 @@ func (c *cursor) peek(r session.Reader) error {
 }
 
 // frame reads a stretch of the feed: ops that arrived before until, within the
-// budget, which it reduces. At least one op is read.
+// budget, which it reduces. At least one op is read; a damaged record ends the
+// stretch before it, and is an error if it is the first.
 func (c *cursor) frame(r session.Reader, until uint64, b *Budget) (*protocol.Frame, error) {
 	prev, ok, err := ChainAt(r, c.feed, c.next-1)
 	if err != nil {
@@ -123,6 +125,9 @@ func (c *cursor) frame(r session.Reader, until uint64, b *Budget) (*protocol.Fra
 	rawBytes := 0
 	first := session.OpKey(c.feed.Space, c.feed.Origin, c.next)
 	for e, err := range r.Scan(first[:len(first)-8], first, false) {
+		if len(f.Entries) > 0 && errors.Is(err, session.ErrCorrupt) {
+			break // whoever reads on from there is told
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read ops of %s of %s: %w", c.feed.Origin, c.feed.Space, err)
 		}
@@ -130,6 +135,9 @@ func (c *cursor) frame(r session.Reader, until uint64, b *Budget) (*protocol.Fra
 			break // a record is gone; the check below says which
 		}
 		rec, err := session.ParseRecord(e.Key, e.Value)
+		if len(f.Entries) > 0 && errors.Is(err, session.ErrCorrupt) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -224,6 +224,18 @@ func (m *Mem) RotAny(random *rand.Rand) []byte {
 	return nil
 }
 
+// Pick returns the key of a random record below prefix, nil if there is none.
+func (m *Mem) Pick(prefix []byte, random *rand.Rand) []byte {
+	var keys []string
+	for key := range m.keys.Scan(string(prefix), "", false, false) {
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return []byte(keys[random.IntN(len(keys))])
+}
+
 // SetFull says whether the disk is full: writes then give [ErrFull].
 func (m *Mem) SetFull(full bool) { m.full = full }
 
