@@ -138,7 +138,11 @@ func (e *Edge) chainAt(at Instant, in ChainAt, out *EdgeOutput) {
 
 // settle acts on a claim whose number we hold with the chain ours.
 func (e *Edge) settle(at Instant, f *upFeed, c claim, ours Chain, out *EdgeOutput) {
-	if c.Chain != ours {
+	switch {
+	case c.Chain != ours && c.kind == acked:
+		e.doubt(at, f, c, out)
+		return
+	case c.Chain != ours:
 		e.fork(at, f, c.Seq, out)
 		return
 	}
@@ -259,6 +263,28 @@ func (e *Edge) fork(at Instant, f *upFeed, n vclock.Seq, out *EdgeOutput) {
 	out.fact(Forked{Feed: f.Feed, Own: f.own, After: after, At: n})
 	e.list(f)
 }
+
+// doubt is for a chain in the stream that is not ours. That alone proves no
+// fork: the stores may have refused the frame, as they do with one that was
+// published just before the core's content took its place here. So the stores
+// are asked, whose answer tells; if none of them knows the other content, the
+// feed goes on from where the stream is, and they judge what comes.
+func (e *Edge) doubt(at Instant, f *upFeed, c claim, out *EdgeOutput) {
+	if f.phase != asking || f.attempt != c.attempt {
+		return
+	}
+	f.phase = idle
+	if c.Seq <= f.agreed || f.doubts == maxDoubts {
+		f.expected, f.doubts = true, 0
+		return
+	}
+	f.doubts++
+	f.hold = at.Later(e.cfg.AskEvery)
+	out.send(ToAllCores, "", HeadsAsk{Node: e.cfg.Node, Feeds: []Feed{f.Feed}})
+}
+
+// maxDoubts is how often the stores are asked about a chain in the stream.
+const maxDoubts = 3
 
 // narrow takes one comparison into the search for the fork.
 func (e *Edge) narrow(at Instant, f *upFeed, n vclock.Seq, equal bool, out *EdgeOutput) {

@@ -40,6 +40,7 @@ type upFeed struct {
 	failures int        // in a row
 	expect   uint64     // last stream number of the subject
 	expected bool       // expect is known
+	doubts   int        // times that the stores were asked about another chain in the stream
 
 	marks  []Head  // chains of ours at numbers, ascending
 	claims []claim // chains of others that wait for ours
@@ -97,7 +98,7 @@ func (f *upFeed) mustHold() {
 
 // forget drops what only holds for a connection.
 func (f *upFeed) forget() {
-	f.phase, f.expected, f.hold, f.failures, f.asked = idle, false, 0, 0, 0
+	f.phase, f.expected, f.hold, f.failures, f.asked, f.doubts = idle, false, 0, 0, 0, 0
 }
 
 func (f *upFeed) mark(h Head) {
