@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # The race detector needs a C compiler; without one the tests run all the same, and say so.
 RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build dev test check fuzz bench soak cover cross clean
+.PHONY: help build dev test check fuzz bench sim soak cover cross clean
 
 help:
 	@echo "make build   static binary for this machine, in bin/"
@@ -14,7 +14,8 @@ help:
 	@echo "make test    all tests, with the race detector"
 	@echo "make check   what CI runs on a commit: format, vet, staticcheck, tests, short fuzzing"
 	@echo "make bench   the numbers of docs/OPERATIONS.md, each beside its raw reference"
-	@echo "make soak    kill -9 edges and core nodes under load until stopped"
+	@echo "make sim     2,000 clusters under drawn faults, in virtual time (ARGS='--seeds 10000')"
+	@echo "make soak    the simulator, then kill -9 edges and core nodes under load, and drawn faults on live clusters, until stopped"
 	@echo "make cross   binaries for linux amd64 and arm64, and a darwin compile"
 
 build:
@@ -46,8 +47,15 @@ fuzz:
 bench:
 	$(GO) run ./internal/bench $(ARGS)
 
-soak:
-	$(GO) test -tags soak -timeout 0 -run '^TestSoak' -v ./internal/e2e
+SOAK ?= ./internal/e2e ./sim/live
+sim: build
+	./$(BIN) sim explore --seeds 2000 $(ARGS)
+
+# Ever new seeds for ten minutes, the big scenarios, a live run, then the kill test without end.
+soak: build
+	./$(BIN) sim explore --minutes 10 --seeds 0 --first-seed $$(date +%s)
+	for s in thousand-edges-reconnect thousand-edges-thirty-days; do ./$(BIN) sim run $$s || exit 1; done
+	$(GO) test -tags soak -timeout 0 -run '^TestSoak' -v $(SOAK)
 
 cover:
 	$(GO) test -coverprofile=/tmp/causeway-cover.out ./... && $(GO) tool cover -html=/tmp/causeway-cover.out

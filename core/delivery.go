@@ -1,7 +1,6 @@
 package core
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,16 +25,19 @@ type delivery struct {
 	machine  *protocol.Core
 	progress *node.Progress
 	inputs   chan protocol.CoreInput // closed by nobody
-	ready    func() bool             // the streams have been read to their ends once
+	ready    func(node string) bool  // a node's attach may be granted
 	onFact   func(protocol.Fact)
 	onWant   func(context.Context, protocol.Want) // another core node lacks something
+	onDoubt  func()                               // the streams hid frames, or were made again
 	doubt    chan struct{}                        // has a value when the stream hid frames; closed by nobody
 	attached drive.Attached
 	started  time.Time
 	pending  []protocol.CoreInput
 }
 
-func newDelivery(n *node.Node, bus *Bus, cfg protocol.CoreConfig, log *slog.Logger, ready func() bool) (*delivery, error) {
+func newDelivery(n *node.Node, bus *Bus, cfg protocol.CoreConfig, log *slog.Logger, ready func(node string) bool) (
+	*delivery, error,
+) {
 	m, err := protocol.NewCore(cfg, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func newDelivery(n *node.Node, bus *Bus, cfg protocol.CoreConfig, log *slog.Logg
 	return &delivery{
 		node: n, bus: bus, log: log, machine: m, progress: n.Watch(), ready: ready,
 		inputs: make(chan protocol.CoreInput, deliveryInputs), onFact: func(protocol.Fact) {}, started: time.Now(),
-		onWant: func(context.Context, protocol.Want) {}, doubt: make(chan struct{}, 1),
+		onWant: func(context.Context, protocol.Want) {}, onDoubt: func() {}, doubt: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -126,19 +128,20 @@ func (d *delivery) Run(ctx context.Context) error {
 			return ctx.Err()
 		case in := <-d.inputs:
 			// What it was made of has moved the heads before.
-			d.pending = append(d.pending, drive.AdvancedOf(d.progress.Take()), in)
+			d.pending = append(append(d.pending, d.progress.TakeCore()...), in)
 		case <-timer.C:
 			d.pending = append(d.pending, protocol.Wake{})
 		case <-d.doubt:
 			d.greetAgain()
 		case <-d.progress.Changed():
-			d.pending = append(d.pending, drive.AdvancedOf(d.progress.Take()))
+			d.pending = append(d.pending, d.progress.TakeCore()...)
 		}
 	}
 }
 
 // streamHidFrames says that frames are gone from the stream before they were read.
 func (d *delivery) streamHidFrames() {
+	d.onDoubt()
 	select {
 	case d.doubt <- struct{}{}:
 	default:
@@ -234,12 +237,11 @@ func (d *delivery) send(s protocol.Send) {
 // the machine gives it.
 func (d *delivery) read(m protocol.ReadMissing) error {
 	var got drive.Missed
-	err := d.node.View(func(r session.Reader) error {
-		var err error
+	err := d.node.ViewAround(func(r session.Reader) (damage, err error) {
 		got, err = drive.ReadMissing(r, m)
-		return cmp.Or(err, got.Damage) // damage is told too, so that it is repaired
+		return got.Damage, err
 	})
-	if err != nil && got.Damage == nil {
+	if err != nil {
 		return err
 	}
 	if got.Damage != nil {
@@ -257,10 +259,10 @@ func (d *delivery) read(m protocol.ReadMissing) error {
 }
 
 func (d *delivery) chains(l protocol.LookupChains) error {
-	return d.node.View(func(r session.Reader) error {
-		in, err := drive.Chains(r, l)
+	return d.node.ViewAround(func(r session.Reader) (damage, err error) {
+		in, damage, err := drive.Chains(r, l)
 		d.pending = append(d.pending, in)
-		return err
+		return damage, err
 	})
 }
 
@@ -295,9 +297,9 @@ func (d *delivery) loadHeads() error {
 
 // attachAsked adds to an attach what this store holds.
 func (d *delivery) attachAsked(ask protocol.Attach) (in protocol.AttachAsked, err error) {
-	err = d.node.View(func(r session.Reader) error {
-		in, err = drive.AttachAsked(r, ask, d.ready())
-		return err
+	err = d.node.ViewAround(func(r session.Reader) (damage, err error) {
+		in, damage, err = drive.AttachAsked(r, ask, d.ready(ask.Node))
+		return damage, err
 	})
 	return in, err
 }

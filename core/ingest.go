@@ -70,6 +70,7 @@ func (g *ingest) Run(ctx context.Context) error {
 			return err
 		}
 		g.log.Warn("stream was made again; reading it from the beginning", slog.Int("partition", g.partition))
+		g.delivery.onDoubt()
 		from = Position{}
 	}
 }

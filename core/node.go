@@ -92,7 +92,7 @@ func (c *Core) openDelivery() error {
 	pc.Node, pc.Incarnation, pc.Cluster = c.cfg.Node, c.node.Incarnation(), c.cfg.ClusterName
 	pc.Stores, pc.StoresRequired, pc.Partitions = c.cfg.Nodes(), c.cfg.Required(), c.cfg.Partitions
 	var err error
-	if c.delivery, err = newDelivery(c.node, c.bus, pc, c.log, c.caughtUp); err != nil {
+	if c.delivery, err = newDelivery(c.node, c.bus, pc, c.log, c.admits); err != nil {
 		return err
 	}
 	c.delivery.onFact = c.onFact
@@ -102,24 +102,33 @@ func (c *Core) openDelivery() error {
 	return nil
 }
 
-// openSync prepares the way up for what this node writes itself.
+// openSync prepares the way up for what this node writes itself, and among
+// several core nodes the visits to the others.
 func (c *Core) openSync() error {
 	lc := edge.DefaultLinkConfig()
 	lc.Node, lc.InProcess, lc.Log = c.cfg.Node, c.bus, c.log
-	lc.OnUp = func(string) { c.sync.Input(context.Background(), protocol.LinkUp{Core: c.cfg.Node}) }
+	lc.OnUp = func(string) { c.sync.Input(context.Background(), protocol.LinkUp{}) }
 	lc.OnDown = func(error) { c.sync.Input(context.Background(), protocol.LinkDown{}) }
 	var err error
 	if c.link, err = edge.NewLink(lc); err != nil {
 		return err
 	}
 	c.node.AskThrough(c.link.Request)
+	instance, err := node.NewInstance()
+	if err != nil {
+		return err
+	}
 	mc := protocol.DefaultEdgeConfig()
-	mc.Node, mc.Instance, mc.Cluster, mc.Origin = c.cfg.Node, c.node.Incarnation(), c.cfg.ClusterName, c.node.Origin()
-	mc.UploadOnly, mc.StoresRequired = true, c.cfg.Required()
+	mc.Node, mc.Instance, mc.Cluster, mc.Origin = c.cfg.Node, instance, c.cfg.ClusterName, c.node.Origin()
+	mc.Everything, mc.UploadOnly, mc.StoresRequired = true, !c.hasPeers(), c.cfg.Required()
 	c.sync, err = node.NewSync(c.node, c.link, node.SyncConfig{
 		Machine: mc, Partitions: c.cfg.Partitions, Classify: edge.Classify,
 		Compression: func() protocol.Compression { return protocol.Plain },
+		Refill:      c.hasPeers(),
 	})
+	if err == nil && c.hasPeers() {
+		c.delivery.onDoubt = c.sync.Doubt
+	}
 	c.delivery.onWant = func(ctx context.Context, w protocol.Want) { c.sync.Input(ctx, protocol.Received{Message: w}) }
 	return err
 }
@@ -156,6 +165,9 @@ func (c *Core) Run(ctx context.Context) error {
 		{Name: "link", Run: c.runLink},
 		{Name: "sync", Run: c.sync.Run},
 	}
+	if c.hasPeers() {
+		parts = append(parts, lifecycle.Part{Name: "peers", Run: c.meetPeers})
+	}
 	for _, g := range c.ingests {
 		parts = append(parts, lifecycle.Part{Name: fmt.Sprintf("ingest %d", g.partition), Run: func(ctx context.Context) error {
 			if err := c.bus.WaitReady(ctx); err != nil {
@@ -171,12 +183,52 @@ func (c *Core) Run(ctx context.Context) error {
 
 func (c *Core) runLink(ctx context.Context) error {
 	take := func(_, _ string, data []byte) { c.sync.Receive(ctx, data) }
-	cancel, err := c.link.Subscribe(protocol.ReceiptSubject(c.cfg.Node), take)
-	if err != nil {
+	for _, subject := range []string{protocol.ReceiptSubject(c.cfg.Node), protocol.DeliverSubject(c.cfg.Node)} {
+		cancel, err := c.link.Subscribe(subject, take)
+		if err != nil {
+			return err
+		}
+		defer cancel()
+	}
+	return c.link.Run(ctx)
+}
+
+// hasPeers reports whether there are other core nodes.
+func (c *Core) hasPeers() bool { return c.cfg.Nodes() > 1 }
+
+// Pauses between questions for the other core nodes: until they are known and
+// the streams are read, and then.
+const (
+	meetRetry = 100 * time.Millisecond
+	meetEvery = time.Minute
+)
+
+// meetPeers tells the way up who the other core nodes are, and when the streams
+// have been read.
+func (c *Core) meetPeers(ctx context.Context) error {
+	if err := c.bus.WaitReady(ctx); err != nil {
 		return err
 	}
-	defer cancel()
-	return c.link.Run(ctx)
+	pause := meetRetry
+	for {
+		peers, err := c.bus.PeerNames(ctx)
+		if err != nil {
+			c.log.Debug("other core nodes not known", slog.Any("error", err))
+		} else if c.sync.Meet(peers); c.caughtUp() {
+			c.sync.CaughtUp()
+			pause = meetEvery
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// admits reports whether a node's attach may be granted now.
+func (c *Core) admits(node string) bool {
+	return c.caughtUp() && (!c.hasPeers() || c.sync.Admits(node))
 }
 
 // caughtUp reports whether each stream was read to where it ended at the start.

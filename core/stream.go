@@ -154,6 +154,28 @@ func (b *Bus) setLastError(err error) {
 	b.lastError = err
 }
 
+// PeerNames asks a stream's leader for the names of the other core nodes.
+func (b *Bus) PeerNames(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := b.js.Stream(ctx, StreamName(0))
+	if err != nil {
+		return nil, fmt.Errorf("peers of stream %s: %w", StreamName(0), err)
+	}
+	var names []string
+	if at := s.CachedInfo().Cluster; at != nil {
+		names = append(names, at.Leader)
+		for _, r := range at.Replicas {
+			names = append(names, r.Name)
+		}
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == b.cfg.Name || n == "" })
+	if len(names) < b.cfg.Replicas-1 {
+		return nil, fmt.Errorf("peers of stream %s: got %v, want %d: %w", StreamName(0), names, b.cfg.Replicas-1, ErrNotReady)
+	}
+	return names, nil
+}
+
 // ensureStream makes a partition's stream, or checks and repairs its settings.
 // All nodes do it at the same time; the outcome is the same.
 func (b *Bus) ensureStream(ctx context.Context, partition int) error {

@@ -2,8 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,7 +74,7 @@ func (e *Edge) openLink() error {
 		return err
 	}
 	e.node.AskThrough(e.link.Request)
-	instance, err := newInstance()
+	instance, err := node.NewInstance()
 	if err != nil {
 		return err
 	}
@@ -100,14 +98,6 @@ func Classify(err error) protocol.FailureKind {
 	default:
 		return protocol.Unknown
 	}
-}
-
-func newInstance() (string, error) {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", fmt.Errorf("name this start of the process: %w", err)
-	}
-	return hex.EncodeToString(b[:]), nil
 }
 
 // Addr is where the API listens.

@@ -68,7 +68,7 @@ func (c CoreConfig) Validate() error {
 }
 
 // CoreInput is the closed set of what can happen to a [Core]: [Advanced],
-// [FrameSeen], [AttachAsked], [Read], [SnapshotRead], [ChainsFound],
+// [Replaced], [FrameSeen], [AttachAsked], [Read], [SnapshotRead], [ChainsFound],
 // [DigestFound], [Fence], [Received] and [Wake]. Attach never comes as
 // Received: the driver looks the store up and gives AttachAsked.
 type CoreInput interface{ isCoreInput() }
@@ -137,6 +137,7 @@ type (
 )
 
 func (Advanced) isCoreInput()     {}
+func (Replaced) isCoreInput()     {}
 func (FrameSeen) isCoreInput()    {}
 func (AttachAsked) isCoreInput()  {}
 func (Read) isCoreInput()         {}
@@ -273,6 +274,8 @@ func (c *Core) apply(at Instant, in CoreInput, out *CoreOutput) error {
 		return nil
 	case Advanced:
 		return c.advanced(in, out)
+	case Replaced:
+		c.replaced(in, out)
 	case FrameSeen:
 		return c.frameSeen(at, in, out)
 	case AttachAsked:

@@ -115,6 +115,13 @@ func (c *Core) attachAsked(at Instant, in AttachAsked, out *CoreOutput) error {
 		Stores: c.cfg.Stores, StoresRequired: c.cfg.StoresRequired, Partitions: c.cfg.Partitions,
 	}
 	room := MaxMessageBytes - 4<<10
+	for _, s := range m.Spaces {
+		for _, f := range s.Feeds {
+			if feed := (Feed{s.Space, f.Origin}); NodeOf(f.Origin) != m.Node {
+				c.claimed(at, feed, f.Seq)
+			}
+		}
+	}
 	for _, s := range c.spacesOf(in) {
 		c.openLine(a, m, s)
 		if size := stateBytes(s); size <= room && len(answer.Spaces) < MaxSpacesPerNode {

@@ -214,12 +214,29 @@ func (e *Edge) attached(at Instant, m Attached, out *EdgeOutput) error {
 	d.heard, d.said = at, at
 	e.required = m.StoresRequired
 	out.fact(AttachGranted{Core: d.peer, Attachment: m.Attachment, Stores: m.Stores, Required: m.StoresRequired,
-		Partitions: m.Partitions})
+		Partitions: m.Partitions, Behind: e.behind(m)})
 	known := e.present(m.Store, m.Incarnation, out)
 	for _, s := range m.Spaces {
 		e.compareSpace(at, s, m, known, out)
 	}
 	return nil
+}
+
+// behind lists what a core holds beyond us, but for feeds in which it holds
+// other content, which it does not send.
+func (e *Edge) behind(m Attached) []FeedSeq {
+	var list []FeedSeq
+	for _, s := range m.Spaces {
+		for _, theirs := range s.Feeds {
+			f := e.feeds[Feed{Space: s.Space, Origin: theirs.Origin}]
+			switch {
+			case f == nil && theirs.Seq > 0, f != nil && theirs.Seq > f.head.Seq &&
+				(theirs.Common.Seq != f.head.Seq || theirs.Common.Chain == f.head.Chain):
+				list = append(list, FeedSeq{Feed{s.Space, theirs.Origin}, theirs.Seq})
+			}
+		}
+	}
+	return list
 }
 
 // compareSpace takes a core's heads of a space: as receipts for our feeds, as a

@@ -112,7 +112,7 @@ type (
 		Released vclock.Seq
 	}
 	// Replaced says that the local store holds other content of a feed than
-	// before, up to Head: what forked was taken out.
+	// before, up to Head: what forked was taken out. An input of both machines.
 	Replaced struct {
 		Feed
 		Head

@@ -11,10 +11,11 @@ import (
 // coreFeed is what a core half knows of a feed.
 type coreFeed struct {
 	Feed
-	head   Head
-	gap    vclock.Seq // a frame from here on was seen; zero: nothing is missing
-	wantAt Instant    // when to ask next
-	tries  int        // wants sent for this gap
+	head    Head
+	gap     vclock.Seq // a frame from here on was seen; zero: nothing is missing
+	wantAt  Instant    // when to ask next
+	tries   int        // wants sent for this gap
+	claimed bool       // the gap was told by an attached node, not seen in the stream
 }
 
 func (c *Core) feed(feed Feed) *coreFeed {
@@ -62,6 +63,22 @@ func (c *Core) advanced(in Advanced, out *CoreOutput) error {
 		receipts = receipts[n:]
 	}
 	return nil
+}
+
+// replaced takes a feed's head back. Who was sent more of it than is held now
+// attaches anew, and says what it holds of what was taken out.
+func (c *Core) replaced(in Replaced, out *CoreOutput) {
+	f := c.feed(in.Feed)
+	if in.Seq >= f.head.Seq {
+		return
+	}
+	f.head = in.Head
+	for _, a := range slices.Clone(c.ring) {
+		if l := a.line(in.Space); l != nil && l.reached.At(in.Origin) > in.Seq {
+			out.send(ToNode, a.node, Detach{Attachment: a.id})
+			c.drop(a, "feed cut", out)
+		}
+	}
 }
 
 func (c *Core) receipt(f Feed, h Head) Receipt {
@@ -124,7 +141,27 @@ func (c *Core) openGap(at Instant, in FrameSeen, held vclock.Seq, out *CoreOutpu
 	if len(c.wants) >= MaxWants {
 		return // a later frame of the feed shows the gap again
 	}
-	f.gap, f.tries, f.wantAt = in.From, 0, at
+	f.gap, f.tries, f.wantAt, f.claimed = in.From, 0, at, false
+	c.want(f)
+}
+
+// claimed notes that an attached node holds more of a feed than this store,
+// and did not write it. As a rule the rest comes up the stream in a moment. If
+// it does not, because the stream hid it from us and shows it to others, the
+// nodes are asked to send it again; after some tries the claim is forgotten.
+func (c *Core) claimed(at Instant, feed Feed, through vclock.Seq) {
+	f := c.feed(feed)
+	if f.gap != 0 || through <= f.head.Seq || len(c.wants) >= MaxWants {
+		return
+	}
+	f.gap, f.tries, f.wantAt, f.claimed = through+1, c.cfg.WantSpread, at.Later(2*c.cfg.WantEvery), true
+	c.want(f)
+}
+
+// maxClaimWants is how often what a node claims to hold is asked for.
+const maxClaimWants = 8
+
+func (c *Core) want(f *coreFeed) {
 	i, _ := slices.BinarySearchFunc(c.wants, f.Feed, func(g *coreFeed, h Feed) int { return g.Compare(h) })
 	c.wants = slices.Insert(c.wants, i, f)
 }
@@ -137,8 +174,12 @@ func (c *Core) closeGap(f *coreFeed) {
 // pumpWants asks for what is missing: first who wrote it, later everybody
 // attached who takes the space, and the other core nodes.
 func (c *Core) pumpWants(at Instant, out *CoreOutput) {
-	for _, f := range c.wants {
+	for _, f := range slices.Clone(c.wants) {
 		if at < f.wantAt {
+			continue
+		}
+		if f.claimed && f.tries >= c.cfg.WantSpread+maxClaimWants {
+			c.closeGap(f)
 			continue
 		}
 		m := Want{Feed: f.Feed, From: f.head.Seq + 1}

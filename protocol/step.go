@@ -74,11 +74,13 @@ type Fact interface{ isFact() }
 
 // Facts of the edge half.
 type (
-	// AttachGranted says that deliveries flow.
+	// AttachGranted says that deliveries flow. Behind are the feeds of which the
+	// core node has shown more than we hold, up to where, by space and origin.
 	AttachGranted struct {
 		Core                         string
 		Attachment                   uint64
 		Stores, Required, Partitions int
+		Behind                       []FeedSeq
 	}
 	// AttachFailed says that a core node did not answer or refused. The driver
 	// may try another one with LinkUp.
@@ -151,7 +153,7 @@ type (
 	NodeGone struct {
 		Node       string
 		Attachment uint64
-		Reason     string // "idle", "detached", "replaced"
+		Reason     string // "idle", "detached", "replaced", "feed cut"
 	}
 	// AttachDenied says that an Attach was refused.
 	AttachDenied struct {

@@ -58,6 +58,7 @@ func commands() []command {
 		{"import", "write recorded conversations into a node", runImport},
 		{"export", "write a node's conversations into a file", runExport},
 		{"text", "replay recorded editing histories", runText},
+		{"sim", "put clusters through faults, in virtual time or live", runSim},
 		{"status", "show the state of a node", runStatus},
 		{"version", "show which causeway this is", runVersion},
 	}

@@ -143,6 +143,35 @@ func TestWipedCoreOfThree(t *testing.T) {
 	b.check(f.urls()...)
 }
 
+// A core node that lost its store, in a cluster whose streams were deleted too,
+// gets everything back from its peers, when no edge is there any more to send
+// it again. What it wrote itself under its former origin is among it.
+func TestWipedCoreWithoutStreams(t *testing.T) {
+	f := newFleet(t, 3, 1)
+	b := newBook(t)
+	b.write(f.edges[0].url(), "a", 20)
+	for i, p := range f.cores {
+		b.write(p.url(), fmt.Sprintf("c%d", i), 10)
+	}
+	f.converge()
+	f.edges[0].kill()
+	f.edges = nil
+	victim := f.cores[2]
+	for _, p := range f.cores {
+		p.kill()
+		remove(t, filepath.Join(p.cfg.Data, "streams"))
+	}
+	remove(t, filepath.Join(victim.cfg.Data, "store"))
+	for _, p := range f.cores {
+		p.start()
+	}
+	f.converge()
+	b.check(f.urls()...)
+	b.write(victim.url(), "c2", 5)
+	f.converge()
+	b.check(f.urls()...)
+}
+
 // An edge that lost everything gets it back from the core, and writes on.
 func TestWipedEdge(t *testing.T) {
 	t.Parallel()

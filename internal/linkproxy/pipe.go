@@ -48,7 +48,9 @@ func (p *pipe) read() {
 		case n > 0 && s.Blackhole&p.dir != 0:
 			p.conn.swallow(p.dir)
 		case n > 0:
-			ch := chunk{data: append([]byte(nil), buf[:n]...), due: p.delay.next(time.Now(), n, s)}
+			due, stalls := p.delay.next(time.Now(), n, s.shape(p.dir))
+			p.proxy.count(p.dir, stalls)
+			ch := chunk{data: append([]byte(nil), buf[:n]...), due: due}
 			select {
 			case p.queue <- ch:
 			case <-p.conn.ended:
@@ -68,10 +70,11 @@ func (p *pipe) read() {
 // pieceBytes keeps pieces small on a slow link, so that it flows evenly.
 func (p *pipe) pieceBytes() int {
 	s, _ := p.proxy.watch()
-	if s.BytesPerSecond <= 0 {
+	rate := s.shape(p.dir).BytesPerSecond
+	if rate <= 0 {
 		return chunkBytes
 	}
-	return int(max(256, min(s.BytesPerSecond/50, chunkBytes)))
+	return int(max(256, min(rate/50, chunkBytes)))
 }
 
 // write passes queued bytes on when they are due. An end of the stream follows
@@ -126,8 +129,12 @@ func newDelay(seed, connection uint64, dir Direction) delay {
 	return delay{rng: rand.New(rand.NewPCG(seed, connection<<2|uint64(dir)))}
 }
 
-// next dates n bytes that arrived at now.
-func (d *delay) next(now time.Time, n int, s State) time.Time {
+// maxStalls bounds how often one piece is stalled: with twice the time at each,
+// the last takes a minute or so.
+const maxStalls = 8
+
+// next dates n bytes that arrived at now, and says how often they were stalled.
+func (d *delay) next(now time.Time, n int, s Shape) (due time.Time, stalls int) {
 	if d.idle.Before(now) {
 		d.idle = now
 	}
@@ -138,10 +145,14 @@ func (d *delay) next(now time.Time, n int, s State) time.Time {
 	if s.Jitter > 0 {
 		wait += time.Duration(d.rng.Int64N(2*int64(s.Jitter)+1)) - s.Jitter
 	}
-	due := d.idle.Add(max(wait, 0))
+	for s.Stall > 0 && stalls < maxStalls && d.rng.Float64() < s.Stall {
+		wait += s.StallFor << stalls
+		stalls++
+	}
+	due = d.idle.Add(max(wait, 0))
 	if due.Before(d.last) {
 		due = d.last
 	}
 	d.last = due
-	return due
+	return due, stalls
 }

@@ -44,7 +44,34 @@ type State struct {
 	// Hold keeps bytes back while connections stay open, and delivers them when
 	// it ends, as TCP does over a path that was dead for a while.
 	Hold Direction
+	// Stall is the chance that a piece of data, and all behind it, is late by
+	// StallFor more, as after the loss of a packet. A piece that is late may be
+	// late again, by twice as much.
+	Stall    float64
+	StallFor time.Duration
+	// Back, if not nil, says how bytes from the target travel; Latency, Jitter,
+	// BytesPerSecond, Stall and StallFor are then those of bytes to the target.
+	Back *Shape
 }
+
+// Shape is how bytes travel in one direction; see the fields of [State].
+type Shape struct {
+	Latency, Jitter time.Duration
+	BytesPerSecond  int64
+	Stall           float64
+	StallFor        time.Duration
+}
+
+// shape gives how bytes travel in a direction.
+func (s *State) shape(dir Direction) Shape {
+	if dir == FromTarget && s.Back != nil {
+		return *s.Back
+	}
+	return Shape{s.Latency, s.Jitter, s.BytesPerSecond, s.Stall, s.StallFor}
+}
+
+// Stats counts pieces of data that went a way, and how often one was stalled.
+type Stats struct{ Pieces, Stalls uint64 }
 
 // Proxy forwards connections to one address. Make it with New.
 type Proxy struct {
@@ -58,6 +85,7 @@ type Proxy struct {
 	changed  chan struct{} // closed and replaced at every Set
 	conns    map[*conn]struct{}
 	accepted uint64
+	counts   map[Direction]Stats
 }
 
 // New makes a proxy that is up and without delay. seed determines the jitter:
@@ -70,6 +98,7 @@ func New(listenAddr, targetAddr string, seed uint64) *Proxy {
 		state:      State{Up: true},
 		changed:    make(chan struct{}),
 		conns:      make(map[*conn]struct{}),
+		counts:     make(map[Direction]Stats),
 	}
 }
 
@@ -163,6 +192,20 @@ func (p *Proxy) Conns() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.conns)
+}
+
+// Stats counts what went a way since the beginning.
+func (p *Proxy) Stats(dir Direction) Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts[dir]
+}
+
+func (p *Proxy) count(dir Direction, stalls int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.counts[dir]
+	p.counts[dir] = Stats{c.Pieces + 1, c.Stalls + uint64(stalls)}
 }
 
 func (p *Proxy) watch() (State, <-chan struct{}) {

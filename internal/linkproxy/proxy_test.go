@@ -269,14 +269,14 @@ func TestAddressInUse(t *testing.T) {
 
 func TestDelayIsDeterministicAndNeverReorders(t *testing.T) {
 	t.Parallel()
-	s := State{Latency: 5 * time.Millisecond, Jitter: 20 * time.Millisecond, BytesPerSecond: 1 << 20}
+	s := Shape{Latency: 5 * time.Millisecond, Jitter: 20 * time.Millisecond, BytesPerSecond: 1 << 20}
 	run := func(seed uint64) []time.Duration {
 		d := newDelay(seed, 3, ToTarget)
 		origin := time.Unix(0, 0)
 		var out []time.Duration
 		last := origin
 		for i := range 200 {
-			due := d.next(origin.Add(time.Duration(i)*time.Millisecond), 100, s)
+			due, _ := d.next(origin.Add(time.Duration(i)*time.Millisecond), 100, s)
 			if due.Before(last) {
 				t.Fatalf("piece %d is due at %v, before the last at %v", i, due, last)
 			}
@@ -297,5 +297,48 @@ func TestDelayIsDeterministicAndNeverReorders(t *testing.T) {
 	}
 	if same == len(a) {
 		t.Error("two seeds gave the same delays")
+	}
+}
+
+// A piece that stalls holds up what is behind it; the share of stalls is the
+// chance, and nothing stalls at chance zero.
+func TestStalls(t *testing.T) {
+	t.Parallel()
+	const pieces = 20000
+	for _, chance := range []float64{0, 0.1} {
+		d := newDelay(5, 1, ToTarget)
+		at := time.Unix(0, 0)
+		stalled := 0
+		for range pieces {
+			at = at.Add(time.Hour) // the piece before is long gone
+			due, stalls := d.next(at, 100, Shape{Stall: chance, StallFor: time.Second})
+			if want := time.Second * (1<<stalls - 1); due.Sub(at) != want {
+				t.Fatalf("a piece stalled %d times is %v late, want %v", stalls, due.Sub(at), want)
+			}
+			if stalls > 0 {
+				stalled++
+			}
+		}
+		if share := float64(stalled) / pieces; share < 0.8*chance || share > 1.2*chance {
+			t.Errorf("%.3f of all pieces stalled, want about %.1f", share, chance)
+		}
+	}
+}
+
+// Each direction has its own shape.
+func TestBackHasItsOwnShape(t *testing.T) {
+	t.Parallel()
+	there := Shape{Latency: time.Second, Stall: 0.5, StallFor: time.Minute}
+	back := Shape{BytesPerSecond: 7}
+	s := State{Latency: there.Latency, Stall: there.Stall, StallFor: there.StallFor}
+	if got := s.shape(FromTarget); got != there {
+		t.Errorf("without Back: shape(FromTarget) = %+v, want %+v", got, there)
+	}
+	s.Back = &back
+	if got := s.shape(FromTarget); got != back {
+		t.Errorf("shape(FromTarget) = %+v, want %+v", got, back)
+	}
+	if got := s.shape(ToTarget); got != there {
+		t.Errorf("shape(ToTarget) = %+v, want %+v", got, there)
 	}
 }

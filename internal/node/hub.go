@@ -88,6 +88,13 @@ func (p *Progress) Take() []protocol.FeedHead {
 	return p.moved.Take()
 }
 
+// TakeCore is Take for a core half; see [drive.Moved.TakeCore].
+func (p *Progress) TakeCore() []protocol.CoreInput {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moved.TakeCore()
+}
+
 // Seed says that the reader knows these heads; see [drive.Moved.Seed].
 func (p *Progress) Seed(heads []protocol.FeedHead) {
 	p.mu.Lock()

@@ -194,7 +194,23 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, w
 	n.mu.Unlock()
 	n.moved(done.Grown)
 	n.hub.notify(f.Space)
+	n.regrown(f)
 	return done, nil
+}
+
+// regrown tells of what the feed took in since it was cut back: that may have
+// been reported before the cut was.
+func (n *Node) regrown(f protocol.Feed) {
+	grown := protocol.FeedHead{Feed: f}
+	err := n.View(func(r session.Reader) (err error) {
+		grown.Head, err = replica.HeadOf(r, f)
+		return err
+	})
+	if err != nil {
+		n.cfg.Log.Warn("head of a feed that was cut back cannot be read", slog.Any("error", err))
+		return
+	}
+	n.moved(grown)
 }
 
 // Watch gives a new reader of which feeds move from now on, by local writes
@@ -247,6 +263,18 @@ func (n *Node) now() replica.Now {
 
 // View reads from a consistent snapshot.
 func (n *Node) View(fn func(session.Reader) error) error { return n.seen(n.store.View(fn)) }
+
+// ViewAround is View for what can go on around a damaged record: fn names the
+// record, which is repaired, and the outcome stands.
+func (n *Node) ViewAround(fn func(session.Reader) (damage, err error)) error {
+	var damage error
+	err := n.View(func(r session.Reader) (err error) {
+		damage, err = fn(r)
+		return err
+	})
+	_ = n.seen(damage) // it has been passed on to be repaired
+	return err
+}
 
 // Update runs fn in the next commit; it may run more than once. Extra says
 // what the commit of fn carries for those who sync: it is called after it.

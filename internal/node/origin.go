@@ -3,6 +3,8 @@ package node
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/causeway-sync/causeway/protocol/drive"
@@ -23,4 +25,13 @@ func newEpoch() (string, error) {
 		return "", err
 	}
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:])), nil
+}
+
+// NewInstance names this start of the process, so that clones are told apart.
+func NewInstance() (string, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("name this start of the process: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
 }

@@ -36,6 +36,9 @@ type SyncConfig struct {
 	Compression func() protocol.Compression
 	// OnFact sees every fact after the node has acted on it; may be nil.
 	OnFact func(protocol.Fact)
+	// Refill has the node visit other core nodes, once they are known by [Sync.Meet];
+	// the machine is told LinkUp without a core node then.
+	Refill bool
 }
 
 // Sync drives the edge half of the sync machine: it is the only loop that
@@ -55,6 +58,7 @@ type Sync struct {
 	tasks    sync.WaitGroup
 	told     drive.Told // heads that the machine knows
 	progress *Progress
+	refill   *refill
 	parts    atomic.Int64 // partitions of the cluster; zero: not known yet
 }
 
@@ -73,6 +77,7 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 		ingests: make(chan protocol.Ingest, protocol.CreditWindow+1),
 		started: time.Now(),
 		ended:   make(chan struct{}),
+		refill:  newRefill(),
 	}
 	s.parts.Store(int64(cfg.Partitions))
 	return s, nil
@@ -124,6 +129,8 @@ func (s *Sync) Run(ctx context.Context) error {
 			in = protocol.Wake{}
 		case <-s.progress.Changed():
 			in = protocol.Wake{}
+		case <-s.refill.nudge:
+			in = protocol.Wake{}
 		case <-keep.C:
 			s.keepCursors(ctx)
 			continue
@@ -146,7 +153,13 @@ func (s *Sync) Run(ctx context.Context) error {
 func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instant, error) {
 	var wake protocol.Instant
 	s.pending = append(s.pending, in)
-	for len(s.pending) > 0 {
+	for {
+		if len(s.pending) == 0 {
+			moved, next := s.turn(wake)
+			if !moved {
+				return next, nil
+			}
+		}
 		in, s.pending = s.pending[0], s.pending[1:]
 		if s.told.Stale(in) {
 			continue
@@ -161,11 +174,11 @@ func (s *Sync) step(ctx context.Context, in protocol.EdgeInput) (protocol.Instan
 			continue
 		}
 		wake = out.WakeAt
+		s.tellRefill(in, out.Facts)
 		if err := s.carryOut(ctx, out); err != nil {
 			return 0, err
 		}
 	}
-	return wake, nil
 }
 
 func (s *Sync) carryOut(ctx context.Context, out protocol.EdgeOutput) error {
@@ -260,12 +273,12 @@ func (s *Sync) noteProgress() error {
 }
 
 func (s *Sync) lookup(l protocol.LookupChain) error {
-	return s.node.View(func(r session.Reader) error {
-		in, err := drive.Lookup(r, l)
+	return s.node.ViewAround(func(r session.Reader) (damage, err error) {
+		in, damage, err := drive.Lookup(r, l)
 		if err == nil {
 			s.pending = append(s.pending, in)
 		}
-		return err
+		return damage, err
 	})
 }
 

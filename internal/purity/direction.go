@@ -40,7 +40,9 @@ var layers = map[string]int{
 }
 
 // pure names the packages that do no IO.
-var pure = []string{"vclock", "clocksync", "conflict", "session", "protocol", "protocol/replica", "protocol/drive"}
+var pure = []string{
+	"vclock", "clocksync", "conflict", "session", "protocol", "protocol/replica", "protocol/drive", "sim/netem",
+}
 
 // homes says where a third-party package may be imported. The benchmark holds
 // the product against the bare parts.

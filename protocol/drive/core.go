@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,9 +35,6 @@ func CoreStart(r session.Reader) ([]protocol.CoreInput, error) {
 	return append(ins, all), nil
 }
 
-// AdvancedOf tells the core half which feeds moved: what [Moved.Take] gave.
-func AdvancedOf(heads []protocol.FeedHead) protocol.Advanced { return protocol.Advanced{Feeds: heads} }
-
 // CoreExcuses reports whether the core half may go on although it refused in
 // with err: a message off the wire is dropped and counted, and a frame that was
 // looked at before its feed grew is forgotten, because the next one shows what
@@ -52,11 +50,12 @@ func CoreExcuses(in protocol.CoreInput, err error) bool {
 	}
 }
 
-// AttachAsked adds to an attach what this store holds; ready tells whether the
-// streams were read to their ends since the start. After an error that wraps
-// [session.ErrCorrupt] the attach stays without an answer: the node asks again.
-func AttachAsked(r session.Reader, ask protocol.Attach, ready bool) (protocol.AttachAsked, error) {
-	in := protocol.AttachAsked{Attach: ask, Ready: ready}
+// AttachAsked adds to an attach what this store holds; ready tells whether it
+// may be granted. Damage is a record at which the histories cannot be compared,
+// to be repaired. After an error that wraps [session.ErrCorrupt] the attach
+// stays without an answer: the node asks again.
+func AttachAsked(r session.Reader, ask protocol.Attach, ready bool) (in protocol.AttachAsked, damage, err error) {
+	in = protocol.AttachAsked{Attach: ask, Ready: ready}
 	asked := make(map[string][]protocol.OriginHead, len(ask.Spaces))
 	for _, s := range ask.Spaces {
 		asked[s.Space] = s.Feeds
@@ -65,29 +64,32 @@ func AttachAsked(r session.Reader, ask protocol.Attach, ready bool) (protocol.At
 	if ask.Everything {
 		held, err := replica.Spaces(r)
 		if err != nil {
-			return in, err
+			return in, nil, err
 		}
 		spaces = append(spaces, held...)
 		slices.Sort(spaces)
 		spaces = slices.Compact(spaces)
 	}
 	for _, space := range spaces {
-		state, err := stateOf(r, space, asked[space])
+		state, bad, err := stateOf(r, space, asked[space])
 		if err != nil {
-			return in, err
+			return in, nil, err
 		}
 		in.Held = append(in.Held, state)
+		damage = cmp.Or(damage, bad)
 	}
-	return in, nil
+	return in, damage, nil
 }
 
 // stateOf tells what this store holds of a space in view of what the other
 // side holds.
-func stateOf(r session.Reader, space string, theirs []protocol.OriginHead) (protocol.SpaceState, error) {
-	state := protocol.SpaceState{Space: space}
+func stateOf(r session.Reader, space string, theirs []protocol.OriginHead) (
+	state protocol.SpaceState, damage, err error,
+) {
+	state.Space = space
 	heads, err := replica.Heads(r, space)
 	if err != nil {
-		return state, err
+		return state, nil, err
 	}
 	their := make(map[vclock.Origin]vclock.Seq, len(theirs))
 	for _, t := range theirs {
@@ -97,15 +99,16 @@ func stateOf(r session.Reader, space string, theirs []protocol.OriginHead) (prot
 		f := protocol.FeedState{OriginHead: protocol.OriginHead{Origin: h.Origin, Head: h.Head}}
 		common := min(h.Seq, their[h.Origin])
 		chain, ok, err := replica.ChainAt(r, h.Feed, common)
-		if err != nil && !errors.Is(err, session.ErrCorrupt) {
-			return state, err
+		bad, err := apart(err)
+		if err != nil {
+			return state, nil, err
 		}
-		if ok && err == nil {
+		if damage = cmp.Or(damage, bad); ok && bad == nil {
 			f.Common = protocol.Head{Seq: common, Chain: chain}
 		}
 		state.Feeds = append(state.Feeds, f)
 	}
-	return state, nil
+	return state, damage, nil
 }
 
 // Missed is the answer to a ReadMissing.
@@ -156,19 +159,21 @@ func DeliverOf(to protocol.Delivery, frames []*protocol.Frame) protocol.Deliver 
 	return msg
 }
 
-// Chains answers a LookupChains with what is held and not damaged.
-func Chains(r session.Reader, l protocol.LookupChains) (protocol.ChainsFound, error) {
-	in := protocol.ChainsFound{Node: l.Node, Feed: l.Feed}
+// Chains answers a LookupChains with what is held and not damaged; damage names
+// a record to be repaired.
+func Chains(r session.Reader, l protocol.LookupChains) (in protocol.ChainsFound, damage, err error) {
+	in = protocol.ChainsFound{Node: l.Node, Feed: l.Feed}
 	for _, seq := range l.Seqs {
 		chain, ok, err := replica.ChainAt(r, l.Feed, seq)
-		if err != nil && !errors.Is(err, session.ErrCorrupt) {
-			return in, err
+		bad, err := apart(err)
+		if err != nil {
+			return in, nil, err
 		}
-		if ok && err == nil {
+		if damage = cmp.Or(damage, bad); ok && bad == nil {
 			in.Heads = append(in.Heads, protocol.Head{Seq: seq, Chain: chain})
 		}
 	}
-	return in, nil
+	return in, damage, nil
 }
 
 // Digest answers a DigestAsk. After an error that wraps [session.ErrCorrupt] it

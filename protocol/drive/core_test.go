@@ -58,9 +58,10 @@ func TestAttachAsked(t *testing.T) {
 	e2.talk("t", 1)
 	first, second := e1.frame(e1.feed(), 1, 9), e2.frame(e2.feed(), 1, 9)
 	p.ingest(first, second)
+	var damage error
 	asked := func(everything bool, spaces ...protocol.SpaceHeads) (in protocol.AttachAsked) {
 		p.view(func(r session.Reader) (err error) {
-			in, err = AttachAsked(r, protocol.Attach{Everything: everything, Spaces: spaces}, true)
+			in, damage, err = AttachAsked(r, protocol.Attach{Everything: everything, Spaces: spaces}, true)
 			return err
 		})
 		return in
@@ -84,8 +85,8 @@ func TestAttachAsked(t *testing.T) {
 	}
 	p.rot(e1.feed(), 2) // the chain there cannot be told: as if nothing were common
 	want[0].Feeds[0].Common = protocol.Head{}
-	if got := asked(false, heads).Held; !reflect.DeepEqual(got, want) {
-		t.Errorf("AttachAsked over damage = %+v, want %+v", got, want)
+	if got := asked(false, heads).Held; !reflect.DeepEqual(got, want) || !errors.Is(damage, session.ErrCorrupt) {
+		t.Errorf("AttachAsked over damage = %+v, %v, want %+v and the damage", got, damage, want)
 	}
 }
 
@@ -174,12 +175,12 @@ func TestChainsAndDigest(t *testing.T) {
 	}
 	p.rot(p.feed(), 2)
 	p.view(func(r session.Reader) error {
-		got, err := Chains(r, protocol.LookupChains{Node: "edge-1", Feed: p.feed(), Seqs: []vclock.Seq{1, 2, 5, 7}})
+		got, damage, err := Chains(r, protocol.LookupChains{Node: "edge-1", Feed: p.feed(), Seqs: []vclock.Seq{1, 2, 5, 7}})
 		one, _ := frame.ChainAt(1)
 		want := protocol.ChainsFound{Node: "edge-1", Feed: p.feed(),
 			Heads: []protocol.Head{{Seq: 1, Chain: one}, frame.Head()}}
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("Chains = %+v, %v, want %+v", got, err, want)
+		if err != nil || !errors.Is(damage, session.ErrCorrupt) || !reflect.DeepEqual(got, want) {
+			t.Errorf("Chains = %+v, %v, %v, want %+v and the damage", got, damage, err, want)
 		}
 		if _, err := Digest(r, protocol.DigestAsk{Space: space}); !errors.Is(err, session.ErrCorrupt) {
 			t.Errorf("Digest over damage: %v, want ErrCorrupt", err)

@@ -8,7 +8,7 @@
 // log, and which of them runs when.
 //
 // Contract with the caller. What is given to a machine is true of the store:
-// commit first, then tell ([EdgeHeads] or [AdvancedOf], through [Moved]), then
+// commit first, then tell ([EdgeHeads] or [Moved.TakeCore]), then
 // give what was made of it. An error that wraps [session.ErrCorrupt] names a
 // record to repair ([RepairOf]); what came back beside it may still be used
 // where the function says so. Functions over a [session.Tx] may run more than

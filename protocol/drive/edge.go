@@ -97,6 +97,7 @@ func (t *Told) Stale(in protocol.EdgeInput) bool {
 type Moved struct {
 	heads map[protocol.Feed]protocol.Head // the furthest of each feed
 	moved map[protocol.Feed]struct{}      // since the last Take
+	cut   map[protocol.Feed]protocol.Head // likewise: taken back to there
 }
 
 // Note takes down that a commit moved a feed to h; false if that is no news.
@@ -113,8 +114,9 @@ func (m *Moved) Note(f protocol.Feed, h protocol.Head) bool {
 // goes back.
 func (m *Moved) Seed(heads []protocol.FeedHead) {
 	for _, h := range heads {
-		if m.heads[h.Feed].Seq <= h.Seq {
-			m.Reset(h.Feed, h.Head)
+		if m.ready(); m.heads[h.Feed].Seq <= h.Seq {
+			m.heads[h.Feed] = h.Head
+			delete(m.moved, h.Feed)
 		}
 	}
 }
@@ -133,6 +135,7 @@ func (m *Moved) Touch(f protocol.Feed, h protocol.Head) {
 func (m *Moved) ready() {
 	if m.heads == nil {
 		m.heads, m.moved = make(map[protocol.Feed]protocol.Head), make(map[protocol.Feed]struct{})
+		m.cut = make(map[protocol.Feed]protocol.Head)
 	}
 }
 
@@ -144,6 +147,7 @@ func (m *Moved) Take() []protocol.FeedHead {
 		heads = append(heads, protocol.FeedHead{Feed: f, Head: m.heads[f]})
 	}
 	clear(m.moved)
+	clear(m.cut)
 	slices.SortFunc(heads, func(a, b protocol.FeedHead) int { return a.Feed.Compare(b.Feed) })
 	return heads
 }
@@ -151,8 +155,21 @@ func (m *Moved) Take() []protocol.FeedHead {
 // Reset says that a feed was cut back to h.
 func (m *Moved) Reset(f protocol.Feed, h protocol.Head) {
 	m.ready()
-	m.heads[f] = h
+	m.heads[f], m.cut[f] = h, h
 	delete(m.moved, f)
+}
+
+// TakeCore is [Moved.Take] for a core half: the inputs that tell of what moved,
+// feeds that were cut back first; none if nothing did.
+func (m *Moved) TakeCore() []protocol.CoreInput {
+	var ins []protocol.CoreInput
+	for _, f := range slices.SortedFunc(maps.Keys(m.cut), protocol.Feed.Compare) {
+		ins = append(ins, protocol.Replaced{Feed: f, Head: m.cut[f]})
+	}
+	if heads := m.Take(); len(heads) > 0 {
+		ins = append(ins, protocol.Advanced{Feeds: heads})
+	}
+	return ins
 }
 
 // EdgeExcuses reports whether the edge half may go on although it refused in: a
@@ -162,17 +179,26 @@ func EdgeExcuses(in protocol.EdgeInput) bool {
 	return wire
 }
 
-// Lookup answers a LookupChain. A damaged record counts as not held.
-func Lookup(r session.Reader, l protocol.LookupChain) (protocol.ChainAt, error) {
+// Lookup answers a LookupChain. A damaged record counts as not held; damage
+// names it, to be repaired.
+func Lookup(r session.Reader, l protocol.LookupChain) (in protocol.ChainAt, damage, err error) {
 	chain, ok, err := replica.ChainAt(r, l.Feed, l.Seq)
-	if err != nil && !errors.Is(err, session.ErrCorrupt) {
-		return protocol.ChainAt{}, err
+	if damage, err = apart(err); err != nil {
+		return protocol.ChainAt{}, nil, err
 	}
-	in := protocol.ChainAt{Feed: l.Feed, Head: protocol.Head{Seq: l.Seq}, OK: ok && err == nil}
+	in = protocol.ChainAt{Feed: l.Feed, Head: protocol.Head{Seq: l.Seq}, OK: ok && damage == nil}
 	if in.OK {
 		in.Chain = chain
 	}
-	return in, nil
+	return in, damage, nil
+}
+
+// apart tells an error about a damaged record from any other.
+func apart(err error) (damage, other error) {
+	if errors.Is(err, session.ErrCorrupt) {
+		return err, nil
+	}
+	return nil, err
 }
 
 // PublishFrame reads the frame of a Publish. With nil or an error the

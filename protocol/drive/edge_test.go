@@ -117,7 +117,10 @@ func TestLookup(t *testing.T) {
 		ok  bool
 	}{{0, true}, {2, true}, {3, false}, {4, true}, {5, false}} {
 		p.view(func(r session.Reader) error {
-			got, err := Lookup(r, protocol.LookupChain{Feed: p.feed(), Seq: c.seq})
+			got, damage, err := Lookup(r, protocol.LookupChain{Feed: p.feed(), Seq: c.seq})
+			if (damage != nil) != (c.seq == 3) {
+				t.Errorf("Lookup of %d: damage %v, want some at 3 only", c.seq, damage)
+			}
 			if err != nil || got.OK != c.ok || got.Seq != c.seq || got.Feed != p.feed() {
 				t.Errorf("Lookup of %d = %+v, %v, want OK = %v", c.seq, got, err, c.ok)
 			}

@@ -24,4 +24,13 @@ const (
 
 	MoveAfter     = 3        // refused or unanswered attaches in a row: another core node may be ready
 	CompressAbove = 16 << 10 // bytes of ops in one delivery from which on it is compressed
+
+	// Of [Refill]: visits of a core node to its peers.
+	RefillEvery    = 5 * time.Minute  // between visits without doubt, with jitter
+	RefillPatience = 10 * time.Second // without progress, until a visit ends
+	RefillSpread   = time.Second      // before the visits for one doubt, which may be raised by each stream
+	RefillGap      = 10 * time.Second // between visits of one peer, however many the doubts
+	RefillRetry    = time.Second      // before a peer that did not answer is asked again; doubles
+	RefillRetryMax = time.Minute      // longest such pause
+	RefillWait     = 10 * time.Second // until edges may attach although no peer has answered since the start
 )

@@ -14,7 +14,9 @@ import (
 // frame's chain must fit the records around it, so that nothing but the
 // original content is accepted; otherwise it returns a *[ForkError]. The
 // arrival number of a restored record is that of its nearest sound
-// predecessor: order within the feed is kept, order among feeds nearly so.
+// predecessor: order within the feed is kept, order among feeds nearly so. Where
+// the session's log is damaged too, the record has no slot until the session is
+// rebuilt ([Rebuild]).
 func Restore(tx session.Tx, f *protocol.Frame) error {
 	head, err := HeadOf(tx, f.Feed)
 	if err != nil {
@@ -66,7 +68,8 @@ func restore(tx session.Tx, f protocol.Feed, dot vclock.Dot, chain protocol.Chai
 	if e.Hollow {
 		rec.Hash = e.Hash
 	}
-	if rec.Slot, err = session.SlotOf(tx, f.Space, op.Session, dot); err != nil {
+	rec.Slot, err = session.SlotOf(tx, f.Space, op.Session, dot)
+	if err != nil && !errors.Is(err, session.ErrCorrupt) {
 		return err
 	}
 	if rec.Arrival, err = nearestArrival(tx, f, dot.Seq); err != nil {

@@ -38,6 +38,9 @@ type Mem struct {
 	sync    error // what fsync gives
 	failed  bool
 	bytes   int
+
+	doubtful []change // what a failed fsync left in doubt: the values that were written
+	doubts   uint64   // commits among it
 }
 
 // change is what a commit did to one key.
@@ -122,11 +125,25 @@ func (m *Mem) Sync() error {
 	}
 	if m.sync != nil {
 		m.failed = true
+		m.hide()
 		return fmt.Errorf("%w: %w", ErrFailed, m.sync)
 	}
 	m.synced, m.high = m.commits, m.commits
 	m.undo = nil
 	return nil
+}
+
+// hide takes what is not synced out of sight. A crash decides whether it was
+// durable after all.
+func (m *Mem) hide() {
+	m.doubtful, m.doubts = nil, m.commits-m.synced
+	for _, undo := range m.undo {
+		for _, c := range undo {
+			m.doubtful = append(m.doubtful, change{key: c.key, before: m.records[c.key]})
+		}
+	}
+	m.revert(0)
+	m.undo = nil
 }
 
 // View calls fn with the last commit. fn must not update the store.
@@ -140,6 +157,13 @@ func (m *Mem) Crash(random *rand.Rand) (dropped int) {
 	dropped = len(m.undo) - keep
 	m.revert(keep)
 	m.undo = nil
+	if m.doubts > 0 && random.IntN(2) == 0 {
+		for _, c := range m.doubtful {
+			m.set(c.key, c.before)
+		}
+		m.commits += m.doubts
+	}
+	m.doubtful, m.doubts = nil, 0
 	m.synced = m.commits
 	m.full, m.sync, m.failed = false, nil, false
 	m.judge()

@@ -1,0 +1,416 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/internal/store/memstore"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/sim/check"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// fault is a fault of the plan while it lasts.
+type fault struct {
+	*Fault
+	ended  bool
+	clones []*node
+
+	nodes, peers map[string]bool // the names, to look them up
+}
+
+// begun gives a fault that is about to begin.
+func begun(f *Fault) *fault {
+	run := &fault{Fault: f, nodes: map[string]bool{}, peers: map[string]bool{}}
+	for _, n := range f.Nodes {
+		run.nodes[n] = true
+	}
+	for _, n := range f.Peers {
+		run.peers[n] = true
+	}
+	return run
+}
+
+// befalls is [Fault.Befalls], quick for many names.
+func (f *fault) befalls(from, to string) bool {
+	faces := func(name string) bool {
+		if len(f.peers) == 0 {
+			return !f.nodes[name]
+		}
+		return f.peers[name]
+	}
+	return f.Direction != From && f.nodes[from] && faces(to) || f.Direction != To && f.nodes[to] && faces(from)
+}
+
+// image is a copy of a node's storage, taken before a fault that puts it back.
+type image struct {
+	mem      *memstore.Mem
+	identity string
+}
+
+// Fault that put an old copy back take it so long before, unless they say.
+const defaultAgo = 2 * time.Second
+
+// receiptsOnTheWay is how long after a store fell back its receipts may still
+// arrive and release what it held.
+const receiptsOnTheWay = time.Minute
+
+// await plans the beginning of a fault, and before it the copy that it needs.
+func (w *world) await(f *Fault) {
+	run := begun(f)
+	switch f.Kind {
+	case Restore, Clone, LoseSynced:
+		ago := f.Ago
+		if ago == 0 {
+			ago = defaultAgo
+		}
+		images := map[*node]*image{}
+		w.after(f.At-ago, func() {
+			for _, n := range w.named(f.Nodes) {
+				images[n] = &image{mem: n.disk.mem.Clone(), identity: n.disk.identity}
+			}
+		})
+		w.after(f.At, func() { w.beginFault(run, images) })
+	default:
+		w.after(f.At, func() { w.beginFault(run, nil) })
+	}
+}
+
+func (w *world) named(names []string) []*node {
+	var list []*node
+	for _, name := range names {
+		if n := w.byLane[name]; n != nil && !n.gone {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// beginFault begins a fault and sees to its end.
+func (w *world) beginFault(f *fault, images map[*node]*image) {
+	if w.phase != safety {
+		return
+	}
+	w.say(Event{Kind: EvFault, What: f.Kind.String(), Detail: fmt.Sprintf("%v %v for %v", f.Nodes, f.Peers, f.For)})
+	w.running = append(w.running, f)
+	switch f.Kind {
+	case Partition, Degrade, Clog:
+		w.active = append(w.active, f)
+		w.net.reset()
+	case Flap:
+		w.flap(f, false)
+	case StreamAway:
+		for _, s := range w.bus.streams {
+			s.recreate()
+		}
+	default:
+		for _, n := range w.named(f.Nodes) {
+			w.befall(f, n, images[n])
+		}
+	}
+	if f.For > 0 {
+		w.after(f.For, func() { w.end(f) })
+	}
+}
+
+// flap cuts and mends a link in turns until the fault ends.
+func (w *world) flap(f *fault, cut bool) {
+	if f.ended {
+		return
+	}
+	w.active = slices.DeleteFunc(w.active, func(o *fault) bool { return o == f })
+	pause := f.Up
+	if cut {
+		w.active = append(w.active, f)
+		pause = f.Down
+	}
+	w.net.reset()
+	w.after(max(pause, time.Millisecond), func() { w.flap(f, !cut) })
+}
+
+// befall begins a fault of one node.
+func (w *world) befall(f *fault, n *node, copied *image) {
+	switch f.Kind {
+	case Crash:
+		n.crash()
+	case Stop:
+		n.stop()
+	case Pause:
+		n.pause()
+	case Wipe:
+		n.crash()
+		w.excuse(n, nil)
+		n.wipe()
+	case WipeStreams:
+		n.crash()
+		for _, s := range w.bus.streams {
+			s.copies[n] = &replicaLog{}
+		}
+	case Restore, LoseSynced:
+		w.putBack(f, n, copied)
+	case Clone:
+		w.clone(f, n, copied)
+	case BitFlip:
+		w.flipBit(f, n)
+	case DiskFull:
+		n.disk.mem.SetFull(true)
+	case DiskReserve:
+		n.disk.reserve = true
+	case SlowDisk:
+		n.disk.slow = f.Delay
+	case FsyncError:
+		n.disk.failing = n.up
+	case ClockStep:
+		n.clock.offset += f.Delay
+	case ClockDrift:
+		n.clock.drift(w.now, f.PPM)
+	case StreamLoss:
+		for _, s := range w.bus.streams {
+			s.lose(n, f.Count, f.Cut)
+		}
+	case Leave:
+		n.crash()
+		w.excuse(n, nil)
+		n.gone = true
+	case MoveLink:
+		if n.core == nil && len(f.Peers) > 0 {
+			n.link.moveOn(w.byLane[f.Peers[0]])
+		}
+	case Upgrade:
+		w.upgrade(n)
+	}
+}
+
+// end ends a fault, once.
+func (w *world) end(f *fault) {
+	if f.ended {
+		return
+	}
+	f.ended = true
+	w.say(Event{Kind: EvHeal, What: f.Kind.String(), Detail: fmt.Sprint(f.Nodes)})
+	switch f.Kind {
+	case Partition, Degrade, Clog, Flap:
+		w.active = slices.DeleteFunc(w.active, func(o *fault) bool { return o == f })
+		w.net.reset()
+	}
+	for _, n := range w.named(f.Nodes) {
+		if w.now < n.plan.Join {
+			continue
+		}
+		switch f.Kind {
+		case Crash, Stop, Wipe, WipeStreams, Restore, LoseSynced:
+			n.start()
+		case Pause:
+			slept := time.Duration(0)
+			if f.Suspend {
+				slept = w.now - f.At
+			}
+			n.resume(slept)
+		case DiskFull:
+			n.disk.mem.SetFull(false)
+		case DiskReserve:
+			n.disk.reserve = false
+		case SlowDisk:
+			n.disk.slow = 0
+		case FsyncError:
+			n.crash()
+			n.start()
+		}
+	}
+	for _, c := range f.clones {
+		c.crash()
+		w.excuse(c, nil)
+		c.gone = true
+	}
+}
+
+// putBack replaces a node's storage by an older copy.
+func (w *world) putBack(f *fault, n *node, copied *image) {
+	n.crash()
+	if copied == nil {
+		return
+	}
+	w.excuse(n, copied.mem)
+	if f.Kind == LoseSynced {
+		n.disk.mem.LoseSynced(copied.mem)
+	} else {
+		n.disk.mem, n.disk.identity = copied.mem.Clone(), copied.identity
+		n.disk.moved = !f.Silent
+	}
+	w.fellBack(n)
+}
+
+// clone starts a copy of a node beside it.
+func (w *world) clone(f *fault, n *node, copied *image) {
+	if copied == nil || n.core != nil {
+		return
+	}
+	lane := fmt.Sprintf("%s+%d", n.lane, len(w.nodes))
+	c := newNode(w, n.plan, lane)
+	c.host = n.host
+	c.clock = n.clock
+	c.disk.mem, c.disk.identity, c.disk.moved = copied.mem.Clone(), copied.identity, !f.Silent
+	w.add(c)
+	n.twin = c
+	f.clones = append(f.clones, c)
+	c.start()
+}
+
+// fellBack notes that what a node shows may be older than before.
+func (w *world) fellBack(n *node) {
+	n.fell = max(w.now, 1)
+	w.history.Resets = append(w.history.Resets, check.Reset{Node: n.lane, At: w.now})
+}
+
+// flipBit damages a record of a class, if it can be mended.
+func (w *world) flipBit(f *fault, n *node) {
+	n.rotten = true
+	key := n.disk.pick(f.Class, w.chance.disk)
+	if key == nil || !w.mendable(n, key) {
+		return
+	}
+	n.disk.mem.Rot(key, w.chance.disk)
+	w.say(Event{Kind: EvFault, Node: n.lane, What: "rot", Detail: fmt.Sprintf("%q", key)})
+}
+
+// excuse notes the values that are gone with a node's storage, or with what it
+// holds more than kept: those that no other disk and no stream holds.
+func (w *world) excuse(n *node, kept *memstore.Mem) {
+	view := func(m *memstore.Mem, fn func(session.Reader) error) {
+		if m == nil {
+			return
+		}
+		if err := m.View(fn); err != nil {
+			w.facts["excuse_unreadable"]++
+		}
+	}
+	view(n.disk.mem, func(r session.Reader) error {
+		spaces, err := replica.Spaces(r)
+		if err != nil {
+			return err
+		}
+		for _, space := range spaces {
+			heads, err := replica.Heads(r, space)
+			if err != nil {
+				return err
+			}
+			for _, h := range heads {
+				safe := w.heldElsewhere(n, h.Feed)
+				view(kept, func(k session.Reader) error {
+					had, err := replica.HeadOf(k, h.Feed)
+					safe = max(safe, had.Seq)
+					return err
+				})
+				w.excuseOps(r, h.Feed, safe, h.Seq)
+			}
+		}
+		return nil
+	})
+}
+
+// heldElsewhere is how far any other disk, or a stream, holds a feed.
+func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
+	var most vclock.Seq
+	for _, o := range w.nodes {
+		if o == n || o.gone {
+			continue
+		}
+		err := o.disk.mem.View(func(r session.Reader) error {
+			h, err := replica.HeadOf(r, f)
+			most = max(most, h.Seq)
+			return err
+		})
+		if err != nil {
+			w.facts["excuse_unreadable"]++
+		}
+	}
+	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
+	for _, c := range w.cores {
+		if _, m := s.shown(c, protocol.OpSubject(f, partitions)); m != nil {
+			if msg, err := protocol.DecodeMessage(m.data); err == nil {
+				if up, ok := msg.(protocol.Upload); ok {
+					most = max(most, up.Frame.To())
+				}
+			}
+		}
+	}
+	return most
+}
+
+// excuseOps excuses the values of the ops of a feed in (after, through].
+func (w *world) excuseOps(r session.Reader, f protocol.Feed, after, through vclock.Seq) {
+	for seq := after + 1; seq <= through; seq++ {
+		rec, ok, err := session.RecordAt(r, f.Space, vclock.Dot{Origin: f.Origin, Seq: seq})
+		if err != nil || !ok {
+			continue
+		}
+		op, err := session.DecodeOp(rec.Bytes)
+		if err != nil {
+			continue
+		}
+		w.excuseOp(&op)
+	}
+}
+
+// excuseOp excuses what an op wrote, and the call that asked for it.
+func (w *world) excuseOp(op *session.Op) {
+	for _, v := range valuesOf(op) {
+		w.history.Excused[v] = true
+	}
+	for _, name := range callNames(op) {
+		if id, ok := w.callOf[name]; ok {
+			w.history.ExcusedCalls[id] = true
+		}
+	}
+}
+
+// callNames gives what may lead from an op to the call that it comes from: its
+// dot, which a reissue changes, and the key, which it does not.
+func callNames(op *session.Op) []string {
+	names := []string{"dot " + op.Space + " " + op.Dot.String()}
+	if op.Key != "" {
+		names = append(names, "key "+op.Space+"/"+op.Session+" "+op.Key)
+	}
+	return names
+}
+
+// mendable reports whether a record that is damaged can be made good again. Two
+// kinds cannot, which is a known gap: the head of a feed, and an op that nobody
+// else holds yet.
+func (w *world) mendable(n *node, key []byte) bool {
+	what, err := drive.RepairOf(key)
+	if err != nil {
+		return false
+	}
+	return what.Op == nil || w.heldElsewhere(n, what.Op.Feed) >= what.Op.Seq
+}
+
+// upgrade has a node take an op of a kind that this version does not know, as
+// a later version would have written it.
+func (w *world) upgrade(n *node) {
+	if !n.up {
+		return
+	}
+	w.upgrades++
+	f := protocol.Feed{Space: "default", Origin: vclock.Origin(fmt.Sprintf("%s~later%03d", n.name, w.upgrades))}
+	op := session.Op{Dot: vclock.Dot{Origin: f.Origin, Seq: 1}, Space: f.Space, Session: "s0", Stamp: clocksync.Stamp{Wall: n.now().Wall},
+		Body: session.Unknown{Kind: 100, Raw: []byte{1, 2, 3}}}
+	bytes, err := op.Append(nil)
+	if err != nil {
+		w.problem("encoding", n.lane, "op of a later kind: %v", err)
+		return
+	}
+	e := protocol.Entry{Bytes: bytes, Hash: protocol.HashOp(bytes)}
+	frame := &protocol.Frame{Feed: f, From: 1, Entries: []protocol.Entry{e}}
+	frame.Last = protocol.Chain{}.Next(e.Hash)
+	n.ingest([]*protocol.Frame{frame}, nil, func(refused []error, err error) {
+		if err == nil && refused[0] != nil {
+			w.problem("an op of a later kind is kept", n.lane, "%v", refused[0])
+		}
+	})
+}

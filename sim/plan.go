@@ -1,0 +1,259 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
+	"github.com/causeway-sync/causeway/sim/netem"
+)
+
+// Plan is everything that happens in a run apart from chance: who takes part,
+// what clients ask and when, and which faults come and go. A run is a function
+// of a plan and a seed.
+type Plan struct {
+	Name  string // of the scenario; empty for a drawn one
+	Shows string // a sentence for people
+
+	Nodes    []NodePlan
+	Required int           // core stores that release an outbox; zero: a majority
+	Length   time.Duration // of the safety phase, with faults
+	Settle   time.Duration // from the healing on: all healed nodes must agree within it
+	Timing   Timing
+	Net      Quality    // of every link between nodes when nothing is wrong with it
+	Links    []LinkPlan // those that differ from Net from the beginning and for ever; of several the last holds
+	// Messages has the faults of links befall whole messages, as if nothing below
+	// mended them. Otherwise nodes talk over TCP: loss and damage cost time, and
+	// a silent connection is given up.
+	Messages bool
+	Calls    []Call    // ascending by At
+	Workload *Workload // more calls, drawn from the seed; nil for none
+	Faults   []Fault   // ascending by At
+	Expect   Expect
+}
+
+// NodePlan is one node.
+type NodePlan struct {
+	Name   string
+	Core   bool
+	Spaces []string      // carried by an edge; "*" for all. "default" is always carried
+	Join   time.Duration // starts then; zero: from the beginning
+	Labels map[string]string
+	// Attach names the core node that an edge connects to first; empty: by name.
+	Attach string
+	Drift  float64       // of its clock, in parts per million
+	Offset time.Duration // of its clock at the start
+	// Compress has the node pack its frames with zstd.
+	Compress bool
+}
+
+// Timing scales what costs events in long runs. Zero fields have the product's values.
+type Timing struct {
+	Heartbeat time.Duration // between heartbeats of an attachment; everything that is measured against it grows alike
+	Fsync     time.Duration // of one group commit
+	Sweep     time.Duration // between looks for idle sessions
+}
+
+// LinkPlan is the quality of the links between Nodes and Peers, instead of Net.
+type LinkPlan struct {
+	Nodes     []string
+	Peers     []string // the other side; empty: everybody else
+	Direction Direction
+	Quality   Quality
+}
+
+// Quality is how a link treats messages. Chances are from 0 to 1. Correlations
+// say how much of a decision is taken over from the one before.
+type Quality struct {
+	Delay, Jitter time.Duration // one way; uniform, Delay ± Jitter
+	Loss          Chance
+	Burst         Burst // more loss, in bad times
+	Duplicate     Chance
+	Reorder       Chance // sent ahead of those before it, without delay
+	ReorderGap    int    // with a gap: only each so-manieth message is a candidate
+	Corrupt       Chance // one bit is flipped
+	DelayCorr     float64
+	Bandwidth     int // bytes per second; zero: no limit
+	Buffer        int // bytes that wait for bandwidth before messages are dropped; zero: no limit
+}
+
+// Chance is a probability with netem's correlation; Burst is loss in bad times.
+type (
+	Chance = netem.Chance
+	Burst  = netem.Burst
+)
+
+// FaultKind is what goes wrong.
+type FaultKind uint8
+
+// The kinds of fault. Those with a duration end by themselves after For, or at
+// the healing when For is zero.
+const (
+	NoFault     FaultKind = iota
+	Partition             // Nodes cannot talk to Peers; Direction
+	Degrade               // links between Nodes and Peers have Quality; Direction
+	Clog                  // messages between Nodes and Peers wait until the end; Direction
+	Flap                  // as Partition, but the link works for Up and is cut for Down, in turns, first up
+	Crash                 // kill -9; restarts after For
+	Stop                  // SIGTERM; restarts after For
+	Pause                 // frozen, with its clocks as Suspend says, for For
+	Wipe                  // the storage is gone; the node restarts empty after For
+	WipeStreams           // a core node loses its copy of the streams and restarts after For
+	Restore               // killed; restarts after For with the storage as it was Ago before
+	Clone                 // a copy of the storage starts as a second node of the same name beside it, for For
+	BitFlip               // one bit in a record of Class
+	LoseSynced            // killed; the disk has lost the last Count commits that it had said were durable
+	DiskFull              // no write fits, for For
+	DiskReserve           // below the reserve: intake is refused, for For
+	SlowDisk              // each fsync takes Delay, for For
+	FsyncError            // the next fsync fails; the node stops and restarts after For
+	ClockStep             // the wall clock jumps by Delay (may be negative)
+	ClockDrift            // the wall clock drifts by PPM from now on
+	StreamLoss            // a core node's replica of the stream silently loses Count messages before its end
+	StreamAway            // all streams are deleted and made again, empty
+	Leave                 // the node goes for good; what only it had is lost with it
+	MoveLink              // an edge's link is moved to core node Peers[0]
+	Upgrade               // the node starts to write op kinds that others do not know until they are upgraded too
+)
+
+// Fault is one thing that goes wrong.
+type Fault struct {
+	Kind      FaultKind
+	At, For   time.Duration
+	Nodes     []string // whom it befalls
+	Peers     []string // the other side; empty: everybody else
+	Direction Direction
+	Quality   Quality       // Degrade
+	Up, Down  time.Duration // Flap
+	Delay     time.Duration // SlowDisk, ClockStep
+	Ago       time.Duration // Restore, Clone: age of the copy
+	PPM       float64       // ClockDrift
+	Count     int           // LoseSynced, StreamLoss
+	Class     string        // BitFlip: "op", "session", "feed", "stream", "any"
+	Suspend   bool          // Pause: the monotonic clock stops too
+	Silent    bool          // Restore, Clone: the storage cannot tell that it is a copy, as with a whole machine's snapshot
+	Cut       bool          // StreamLoss: the copy is cut off instead of having holes
+	Permanent bool          // not healed at the end: these nodes are not in the chosen set
+	Line      int           // in the scenario file; zero: drawn
+}
+
+// Direction is seen from Nodes.
+type Direction uint8
+
+// The directions.
+const (
+	Both Direction = iota
+	To             // what Nodes send to Peers
+	From           // what Peers send to Nodes
+)
+
+// CallKind is what a client asks for.
+type CallKind uint8
+
+// The kinds of call.
+const (
+	CallOpen CallKind = iota
+	CallAppend
+	CallEdit
+	CallRedact
+	CallPatch
+	CallAdd
+	CallInsert
+	CallRemove
+	CallMove
+	CallErase
+	CallRead
+	CallChanges
+	CallText
+)
+
+// Call is one thing that a client wants. Values are made by the run, unique in
+// its history.
+type Call struct {
+	At      time.Duration
+	Client  string
+	Node    string // an edge or a core node
+	Space   string
+	Session string
+	Kind    CallKind
+	Target  int    // which message, path, counter, set or text, as far as there are so many
+	Batch   int    // messages of an append; zero means one
+	Core    bool   // level "core"
+	Keyed   bool   // with an idempotency key
+	IfMatch bool   // with the version that the client saw last in the session
+	To      string // CallMove
+	Order   string // CallOpen: "turns" or "chat"
+	TTL     time.Duration
+	Retries []Retry // sent if the answers before are missing (or in any case, with Always)
+}
+
+// Retry is the same request again, under the same key.
+type Retry struct {
+	After  time.Duration // since the call
+	Node   string        // empty: the same
+	Always bool          // also when an answer came
+}
+
+// Workload draws calls.
+type Workload struct {
+	Clients  int
+	Sessions int           // for each space
+	Spaces   []string      // empty: default
+	Every    time.Duration // mean pause of one client between calls
+	Until    time.Duration // zero: the whole safety phase
+	Roam     float64       // chance that a client goes to another node before a call
+	Same     float64       // chance that a call goes to the session that everybody writes to
+	Keyed    float64       // chance of an idempotency key
+	Core     float64       // chance of level "core"
+	Batch    int           // largest batch
+	Mix      map[CallKind]int
+	TTL      time.Duration // of the sessions; zero: none
+	AtCores  bool          // clients call core nodes too
+	Nodes    []string      // where clients are; empty: all edges that carry the space
+}
+
+// Expect is what must come out besides the checkers' verdicts.
+type Expect struct {
+	Converge bool          // default true in scenario files
+	Within   time.Duration // tighter than Settle; zero: Settle
+	Facts    []string      // names of facts that must have been noticed, e.g. "forked", "regressed", "equivocation"
+	Refused  []string      // codes that clients must have seen
+	Acked    int           // at least so many acknowledged writes
+	AtCore   int           // at least so many of them at level "core"
+}
+
+// scale stretches a time that is measured against the heartbeat.
+func (t Timing) scale(d time.Duration) time.Duration {
+	if t.Heartbeat <= protocol.HeartbeatEvery {
+		return d
+	}
+	return d * (t.Heartbeat / protocol.HeartbeatEvery)
+}
+
+func (t Timing) fsync() time.Duration {
+	if t.Fsync == 0 {
+		return 300 * time.Microsecond
+	}
+	return t.Fsync
+}
+
+func (t Timing) sweep() time.Duration {
+	if t.Sweep == 0 {
+		return drive.SweepEvery
+	}
+	return t.Sweep
+}
+
+// required is how many core stores release an outbox.
+func (p *Plan) required() int {
+	if p.Required != 0 {
+		return p.Required
+	}
+	cores := 0
+	for _, n := range p.Nodes {
+		if n.Core {
+			cores++
+		}
+	}
+	return cores/2 + 1
+}
