@@ -217,9 +217,22 @@ func (e *Edge) attached(at Instant, m Attached, out *EdgeOutput) error {
 		Partitions: m.Partitions, Behind: e.behind(m)})
 	known := e.present(m.Store, m.Incarnation, out)
 	for _, s := range m.Spaces {
+		e.forgotten(s, out)
 		e.compareSpace(at, s, m, known, out)
 	}
 	return nil
+}
+
+// forgotten notes that a core holds a feed of the origin that we write under
+// and of which we hold nothing: our storage was restored to before its first op.
+// The core does not deliver it, because who writes a feed is thought to have it.
+func (e *Edge) forgotten(s SpaceState, out *EdgeOutput) {
+	for _, theirs := range s.Feeds {
+		feed := Feed{Space: s.Space, Origin: theirs.Origin}
+		if theirs.Origin == e.cfg.Origin && theirs.Seq > 0 && e.feeds[feed] == nil {
+			out.fact(Regressed{Feed: feed, Theirs: theirs.Seq})
+		}
+	}
 }
 
 // behind lists what a core holds beyond us, but for feeds in which it holds
@@ -251,6 +264,7 @@ func (e *Edge) compareSpace(at Instant, s SpaceState, m Attached, known bool, ou
 		}); ok {
 			theirs = s.Feeds[j]
 		}
+		f.shown = max(f.shown, theirs.Seq)
 		if theirs.Common.Seq <= f.head.Seq && known {
 			e.claim(at, f, claim{Head: theirs.Common, kind: held, store: m.Store, incarnation: m.Incarnation}, out)
 		}

@@ -114,6 +114,35 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestFeedCutBack: a core whose own feed forked takes its head back and has those
+// attach anew whom it sent what was taken out.
+func TestFeedCutBack(t *testing.T) {
+	t.Parallel()
+	c := testCore(t)
+	own := sampleFrame("a", "b", "c")
+	stepC(t, c, 1, Advanced{Feeds: []FeedHead{{feedA, own.Head()}}})
+	for _, held := range []vclock.Seq{1, 3} {
+		chain, _ := own.ChainAt(held)
+		heads := SpaceHeads{Space: feedA.Space, Feeds: []OriginHead{{feedA.Origin, Head{held, chain}}}}
+		common := SpaceState{Space: feedA.Space, Feeds: []FeedState{{OriginHead: OriginHead{feedA.Origin, own.Head()},
+			Common: Head{held, chain}}}}
+		stepC(t, c, 2, AttachAsked{Attach: attachOf(fmt.Sprintf("edge-%d", held+1), false, heads), Held: []SpaceState{common}, Ready: true})
+	}
+	chain, _ := own.ChainAt(2)
+	out := stepC(t, c, 3, Replaced{Feed: feedA, Head: Head{2, chain}})
+	if len(out.Send) != 1 || out.Send[0].Name != "edge-4" || out.Send[0].Place != ToNode {
+		t.Errorf("Replaced sends %+v, want a Detach to edge-4 alone", out.Send)
+	}
+	if _, ok := out.Send[0].Message.(Detach); !ok {
+		t.Errorf("Replaced sends %T, want a Detach", out.Send[0].Message)
+	}
+	other := NewFrame(feedA, Head{2, chain}, [][]byte{[]byte("X"), []byte("Y")})
+	stepC(t, c, 4, Advanced{Feeds: []FeedHead{{feedA, other.Head()}}})
+	if _, err := c.Step(5, Advanced{Feeds: []FeedHead{{feedA, Head{3, chain}}}}); !errors.Is(err, ErrDisorder) {
+		t.Errorf("Advanced backwards = %v, want ErrDisorder", err)
+	}
+}
+
 func mustChain(f *Frame, n vclock.Seq) Chain {
 	c, ok := f.ChainAt(n)
 	if !ok {

@@ -54,6 +54,9 @@ func (s *forkSearch) open() bool { return s != nil && s.after+1 < s.at }
 func (e *Edge) receipts(at Instant, m Receipts, out *EdgeOutput) {
 	for _, r := range m.Receipts {
 		f := e.feeds[r.Feed]
+		if f != nil && r.Store != e.cfg.Node { // our own store is the one that may be damaged
+			f.shown = max(f.shown, r.Seq)
+		}
 		switch {
 		case f == nil || !f.own:
 			out.fact(Ignored{"receipt", "not our feed"})

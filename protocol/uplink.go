@@ -52,6 +52,7 @@ type upFeed struct {
 
 	halted bool        // forked or regressed: nothing goes up
 	agreed vclock.Seq  // highest number at which a core's chain equalled ours
+	shown  vclock.Seq  // highest number that another store or the stream said it holds, whatever its chain
 	search *forkSearch // where histories part
 	listed bool        // in Edge.busy
 }
@@ -188,7 +189,7 @@ func (e *Edge) replaced(at Instant, in Replaced, out *EdgeOutput) error {
 	f.forget()
 	f.head = in.Head
 	f.released, f.next = min(f.released, in.Seq), min(f.next, in.Seq+1)
-	f.goal, f.forced, f.renewed, f.agreed = min(f.goal, in.Seq), 0, 0, 0
+	f.goal, f.forced, f.renewed, f.agreed, f.shown = min(f.goal, in.Seq), 0, 0, 0, 0
 	f.marks, f.claims, f.counts = nil, nil, nil
 	f.halted, f.search, f.moved = false, nil, at
 	e.touched = f
@@ -256,6 +257,7 @@ func (e *Edge) published(at Instant, in Published, out *EdgeOutput) error {
 	e.touched = f
 	f.phase, f.failures, f.expect = idle, 0, in.StreamSeq // expected holds unless an attach cast doubt on it
 	f.mark(in.Head)
+	f.shown = max(f.shown, in.Head.Seq)
 	if f.next == f.flight { // otherwise something wants earlier ops again
 		f.next = in.Head.Seq + 1
 	}
@@ -309,6 +311,7 @@ func (e *Edge) subjectHead(at Instant, in SubjectHead, out *EdgeOutput) {
 	}
 	e.touched = f
 	f.expect = in.StreamSeq
+	f.shown = max(f.shown, in.Head.Seq)
 	switch to := in.Head.Seq; {
 	case to == 0:
 		f.phase, f.expected = idle, true
@@ -321,6 +324,22 @@ func (e *Edge) subjectHead(at Instant, in SubjectHead, out *EdgeOutput) {
 		e.claim(at, f, claim{Head: in.Head, kind: acked, attempt: f.attempt}, out)
 	}
 	e.list(f)
+}
+
+// Known is how far core nodes are known to hold a feed of our own, or may hold it
+// as far as we were told; told is false as long as nobody could tell. Where a core
+// holds other content, it holds ours up to the fork at most.
+func (e *Edge) Known(feed Feed) (through vclock.Seq, told bool) {
+	told = e.link && (e.cfg.UploadOnly || e.down.state == joined)
+	f := e.feeds[feed]
+	switch {
+	case f == nil:
+		return 0, told
+	case f.search != nil:
+		return f.search.at - 1, told
+	default:
+		return max(f.released, f.agreed, f.shown), told
+	}
 }
 
 // confirmed goes on from where the stream is, after its chain proved ours.

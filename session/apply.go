@@ -241,6 +241,10 @@ func commandsAt(r Reader, space, session, key string) ([]command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read idempotency key: %w", err)
 	}
+	return decodeCommands(at, b)
+}
+
+func decodeCommands(key, b []byte) ([]command, error) {
 	p := packed{rest: b}
 	var known []command
 	for len(p.rest) > 0 {
@@ -249,5 +253,5 @@ func commandsAt(r Reader, space, session, key string) ([]command, error) {
 		c.first, c.count = p.dot(), p.uint()
 		known = append(known, c)
 	}
-	return known, p.end(at)
+	return known, p.end(key)
 }

@@ -64,7 +64,7 @@ func (b *bus) spread(from, server *node, place protocol.Place, name string, data
 				continue
 			}
 		case protocol.ToReceiving, protocol.ToNode:
-			if c.name != name || c == from {
+			if c.name != name {
 				continue
 			}
 		}

@@ -30,15 +30,65 @@ func (n *node) repair(key []byte) {
 		return
 	}
 	n.repairs.open[string(key)] = true
+	if what.Remake {
+		n.remake(key)
+		return
+	}
 	if what.Op == nil {
 		n.update(forSync, func(tx session.Tx) error { return drive.RebuildSession(tx, what.Space, what.Session) },
 			func(err error) { n.repaired(key, err) })
 		return
 	}
-	n.fetchOp(key, *what.Op)
+	n.repairOp(key, *what.Op)
 }
 
-func (n *node) fetchOp(key []byte, ask protocol.OpAsk) {
+// repairOp fetches an op unless it is not needed any more. If nobody has it, it
+// may be given up.
+func (n *node) repairOp(key []byte, ask protocol.OpAsk) {
+	var outdated bool
+	err := n.view(func(r session.Reader) (err error) {
+		outdated, err = drive.Outdated(r, ask)
+		return err
+	})
+	if err != nil || outdated {
+		n.repaired(key, err)
+		return
+	}
+	n.fetchOp(ask, func(err error) {
+		if n.repaired(key, err); err != nil {
+			n.unanswered(ask)
+			return
+		}
+		n.touch(ask.Feed)
+	})
+}
+
+// remake makes a record anew from others of the store.
+func (n *node) remake(key []byte) {
+	var space string
+	n.update(forSync, func(tx session.Tx) (err error) {
+		space, err = drive.Remake(tx, n.rep, n.identity(), key)
+		return err
+	}, func(err error) {
+		n.repaired(key, err)
+		if err != nil || space == "" {
+			return
+		}
+		var heads []protocol.FeedHead
+		err = n.view(func(r session.Reader) (err error) {
+			heads, err = drive.FeedsOf(r, space)
+			return err
+		})
+		if err != nil {
+			return // all are touched when that one is mended
+		}
+		for _, h := range heads {
+			n.touchHead(h)
+		}
+	})
+}
+
+func (n *node) fetchOp(ask protocol.OpAsk, then func(error)) {
 	done := false
 	n.w.bus.askOp(n, ask, func(answer []byte) {
 		n.run(func() {
@@ -46,19 +96,13 @@ func (n *node) fetchOp(key []byte, ask protocol.OpAsk) {
 				return
 			}
 			done = true
-			n.update(forSync, func(tx session.Tx) error { return drive.RestoreOp(tx, ask, answer) },
-				func(err error) {
-					n.repaired(key, err)
-					if err == nil {
-						n.touch(ask.Feed)
-					}
-				})
+			n.update(forSync, func(tx session.Tx) error { return drive.RestoreOp(tx, ask, answer) }, then)
 		})
 	})
 	n.later(drive.FetchTimeout, func() {
 		if !done {
 			done = true
-			n.repaired(key, errDown)
+			then(errDown)
 		}
 	})
 }
@@ -83,12 +127,15 @@ func (n *node) touch(f protocol.Feed) {
 		h, err = replica.HeadOf(r, f)
 		return err
 	})
-	if err != nil {
-		return // a damaged head ends the process when it is next written
+	if err == nil { // else it is touched when its head is mended
+		n.touchHead(protocol.FeedHead{Feed: f, Head: h})
 	}
-	n.half.moved.Touch(f, h)
+}
+
+func (n *node) touchHead(h protocol.FeedHead) {
+	n.half.moved.Touch(h.Feed, h.Head)
 	if n.core != nil {
-		n.core.moved.Touch(f, h)
+		n.core.moved.Touch(h.Feed, h.Head)
 		n.stepCore(protocol.Wake{})
 	}
 	n.stepEdge(protocol.Wake{})
@@ -118,8 +165,19 @@ func (n *node) keepSweeping() {
 	n.later(n.w.plan.Timing.sweep(), func() {
 		n.sweep()
 		n.keepCursors()
+		n.readAgain()
+		n.reissueLater()
 		n.keepSweeping()
 	})
+}
+
+// readAgain has feeds read again whose heads were damaged.
+func (n *node) readAgain() {
+	unread := n.half.unread
+	n.half.unread = nil
+	for _, f := range unread {
+		n.touchHead(protocol.FeedHead{Feed: f})
+	}
 }
 
 func (n *node) sweep() {

@@ -37,7 +37,7 @@ type intent struct {
 }
 
 // intend begins a call of the plan.
-func (w *world) intend(c Call) {
+func (w *world) intend(c Call) *intent {
 	who := w.people[c.Client]
 	if who == nil {
 		who = &client{name: c.Client, versions: map[string]vclock.Vector{}, inserted: map[string][]string{}}
@@ -61,6 +61,7 @@ func (w *world) intend(c Call) {
 			w.try(in, lane)
 		})
 	}
+	return in
 }
 
 // try sends the request to a node. A node that is down refuses the connection;
@@ -160,6 +161,7 @@ func (w *world) refused(in *intent, n *node, id int, err error) {
 	c := &w.history.Calls[id]
 	c.End, c.Code = w.now, code
 	if code == "unknown" { // the store failed: it may have been written
+		w.mustBeCoded(n, err)
 		w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "error", Detail: err.Error(), Cause: in.asked})
 		return
 	}
@@ -185,6 +187,14 @@ var codes = []struct {
 	{memstore.ErrFull, "disk_full"},
 }
 
+// mustBeCoded is an oracle: every refusal has a code (I17), but for a store that
+// failed.
+func (w *world) mustBeCoded(n *node, err error) {
+	if !errors.Is(err, memstore.ErrFailed) {
+		w.problem("every refusal has a code (I17)", n.lane, "%v", err)
+	}
+}
+
 func codeOf(err error) string {
 	for _, c := range codes {
 		if errors.Is(err, c.err) {
@@ -206,7 +216,9 @@ func (w *world) serveRead(in *intent, n *node, id int) {
 	c.End = w.now
 	if err != nil {
 		c.Outcome, c.Code, c.Seen = check.Refused, codeOf(err), nil
-		n.noticed(err)
+		if c.Code == "unknown" {
+			w.mustBeCoded(n, err)
+		}
 		return
 	}
 	in.done = true
@@ -315,6 +327,9 @@ func (w *world) prepareEdit(in *intent, n *node) bool {
 	return true
 }
 
+// setCount is how many sets of a session the drawn calls are about.
+const setCount = 8
+
 func (w *world) prepareSet(in *intent) bool {
 	c := &in.call
 	in.target = fmt.Sprintf("/s%d", c.Target)
@@ -326,6 +341,11 @@ func (w *world) prepareSet(in *intent) bool {
 		in.client.inserted[at] = append(in.client.inserted[at], v)
 	} else {
 		list := in.client.inserted[at]
+		for i := 1; len(list) == 0 && i < setCount; i++ { // from another set, then
+			in.target = fmt.Sprintf("/s%d", (c.Target+i)%setCount)
+			at = c.Space + "/" + c.Session + in.target
+			list = in.client.inserted[at]
+		}
 		if len(list) == 0 {
 			return false
 		}

@@ -55,7 +55,7 @@ func (c *clock) until(now, at time.Duration) time.Duration {
 		if late <= 0 {
 			break
 		}
-		d += late
+		d += max(scaled(late, -c.ppb), 1) // from below, so that it is not late either
 	}
 	return d
 }

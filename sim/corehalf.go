@@ -80,6 +80,7 @@ func (n *node) stepCore(in protocol.CoreInput) {
 		return
 	}
 	c.inputs = append(c.inputs, in)
+	n.grew(queueInputs, len(c.inputs))
 	if c.looping {
 		return
 	}

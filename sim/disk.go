@@ -27,6 +27,8 @@ type disk struct {
 	busy     bool // an fsync is under way
 	reserve  bool // intake is refused
 	slow     time.Duration
+	full     bool // also after a restart
+	doomed   bool // the machine dies in the middle of the next commit
 	failing  bool // the next fsync fails
 	failed   bool
 }
@@ -58,6 +60,7 @@ func (d *disk) update(c class, fn func(session.Tx) error, done func(error)) {
 		return
 	}
 	d.waiting = append(d.waiting, write{fn, done, d.n.w.cause})
+	d.n.grew(queueWrites, len(d.waiting))
 	d.flush()
 }
 
@@ -67,7 +70,11 @@ func (d *disk) flush() {
 		return
 	}
 	d.busy = true
-	d.n.later(d.fsyncTime(), func() {
+	took := d.fsyncTime()
+	if d.doomed {
+		d.n.later(time.Duration(d.n.w.chance.disk.Int64N(int64(took))), d.n.die)
+	}
+	d.n.later(took, func() {
 		group := d.waiting
 		d.waiting = nil
 		d.busy = false
@@ -116,16 +123,26 @@ func (d *disk) crash() {
 		}
 	}
 	d.mem.Crash(rng)
-	d.waiting, d.busy, d.failing, d.failed = nil, false, false, false
+	d.waiting, d.busy, d.doomed, d.failing, d.failed = nil, false, false, false, false
+}
+
+// fill says whether the disk is full.
+func (d *disk) fill(full bool) {
+	d.full = full
+	d.mem.SetFull(full)
 }
 
 // pick chooses a record of a class: "op", "session", "feed", "stream", or any.
 func (d *disk) pick(class string, rng *rand.Rand) []byte {
 	prefix, ok := map[string]string{"op": "o/", "session": "s/", "feed": "f/", "stream": "n/stream/"}[class]
-	if !ok {
-		return d.mem.Pick(nil, rng)
+	if !ok { // of any kind, those with few records as often as the others
+		kinds := [...]string{"o/", "s/", "f/", "p/", "u/", "w/", "a/", "x/", "y/", "g/", "z/", "n/"}
+		prefix = kinds[rng.IntN(len(kinds))]
 	}
-	return d.mem.Pick([]byte(prefix), rng)
+	if key := d.mem.Pick([]byte(prefix), rng); key != nil || ok {
+		return key
+	}
+	return d.mem.Pick(nil, rng)
 }
 
 // view reads what is durable. A damaged record is sent to be repaired.

@@ -101,7 +101,7 @@ func (p *Plan) daily(l *Workload, name string, i int, rng *rand.Rand) []Call {
 			session = rng.IntN(l.Sessions)
 		}
 		c := Call{At: at, Client: name, Node: site, Space: space, Session: fmt.Sprintf("s%d", session), Kind: draw(l.Mix, rng),
-			Target: rng.IntN(8), Core: rng.Float64() < l.Core, Keyed: rng.Float64() < l.Keyed}
+			Target: rng.IntN(setCount), Core: rng.Float64() < l.Core, Keyed: rng.Float64() < l.Keyed}
 		switch c.Kind {
 		case CallAppend:
 			c.Batch = 1 + rng.IntN(max(l.Batch, 1))

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,6 +26,11 @@ type edgeHalf struct {
 	taking  bool
 	facts   []protocol.Fact
 	visits  visits
+	unread  []protocol.Feed // that moved and whose heads are damaged
+
+	hopeless drive.Despair
+	heldUp   []drive.Reaction // reissues that damaged records stopped
+	triedAt  protocol.Instant // when those were tried last
 }
 
 // startHalves makes the machines over what the disk holds.
@@ -70,6 +76,7 @@ func (n *node) startHalves() error {
 // heads of the feeds that have moved.
 func (n *node) stepEdge(in protocol.EdgeInput) {
 	n.half.inputs = append(n.half.inputs, in)
+	n.grew(queueInputs, len(n.half.inputs))
 	n.loopEdge()
 }
 
@@ -103,14 +110,15 @@ func (n *node) noteProgress() {
 	for i, m := range moved {
 		feeds[i] = m.Feed
 	}
-	err := n.view(func(r session.Reader) error {
-		heads, err := drive.EdgeHeads(r, feeds)
+	err := n.viewAround(func(r session.Reader) (damage, err error) {
+		heads, left, damage, err := drive.EdgeHeads(r, feeds)
+		n.half.unread = append(n.half.unread, left...)
 		front := make([]protocol.EdgeInput, 0, len(heads)+len(n.half.inputs))
 		for _, p := range heads {
 			front = append(front, p)
 		}
 		n.half.inputs = append(front, n.half.inputs...)
-		return err
+		return damage, err
 	})
 	if err != nil {
 		n.broken("read heads", err)
@@ -172,6 +180,7 @@ func (n *node) carryOut(out protocol.EdgeOutput) {
 	for _, in := range out.Ingest {
 		n.half.ingests = append(n.half.ingests, in)
 	}
+	n.grew(queueDeliveries, len(n.half.ingests))
 	n.takeDeliveries()
 	for _, l := range out.Lookup {
 		n.lookup(l)
@@ -244,6 +253,9 @@ func (n *node) reissue(what drive.Reaction) {
 	}, func(err error) {
 		if err != nil {
 			n.w.facts["ops_not_reissued"]++
+			if errors.Is(n.noticed(err), session.ErrCorrupt) {
+				n.half.heldUp = append(n.half.heldUp, what)
+			}
 			n.half.stuck = false
 			if what.Renew {
 				n.renew(what)
@@ -268,6 +280,21 @@ func (n *node) reissue(what drive.Reaction) {
 		}
 		n.unstick(told)
 	})
+}
+
+// reissueLater tries those reissues again that damaged records held up.
+func (n *node) reissueLater() {
+	h := &n.half
+	if len(h.heldUp) == 0 || h.stuck || n.instant() < h.triedAt.Later(drive.RepairEvery) {
+		return
+	}
+	h.triedAt = n.instant()
+	list := h.heldUp
+	h.heldUp = nil
+	for _, what := range list[1:] {
+		h.heldUp = append(h.heldUp, what) // one at a time
+	}
+	n.reissue(list[0])
 }
 
 func (n *node) renew(what drive.Reaction) {

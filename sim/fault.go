@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
@@ -108,6 +110,8 @@ func (w *world) beginFault(f *fault, images map[*node]*image) {
 		for _, s := range w.bus.streams {
 			s.recreate()
 		}
+	case StreamLoss:
+		w.loseMessages(f)
 	default:
 		for _, n := range w.named(f.Nodes) {
 			w.befall(f, n, images[n])
@@ -115,6 +119,18 @@ func (w *world) beginFault(f *fault, images map[*node]*image) {
 	}
 	if f.For > 0 {
 		w.after(f.For, func() { w.end(f) })
+	}
+}
+
+// loseMessages takes messages from the copies of core nodes, or of the leaders.
+func (w *world) loseMessages(f *fault) {
+	for _, s := range w.bus.streams {
+		for _, n := range w.named(f.Nodes) {
+			s.lose(n, f.Count, f.Cut)
+		}
+		if len(f.Nodes) == 0 && s.leader != nil {
+			s.lose(s.leader, f.Count, f.Cut)
+		}
 	}
 }
 
@@ -137,7 +153,7 @@ func (w *world) flap(f *fault, cut bool) {
 func (w *world) befall(f *fault, n *node, copied *image) {
 	switch f.Kind {
 	case Crash:
-		n.crash()
+		w.kill(f, n)
 	case Stop:
 		n.stop()
 	case Pause:
@@ -158,7 +174,7 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 	case BitFlip:
 		w.flipBit(f, n)
 	case DiskFull:
-		n.disk.mem.SetFull(true)
+		n.disk.fill(true)
 	case DiskReserve:
 		n.disk.reserve = true
 	case SlowDisk:
@@ -169,10 +185,6 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 		n.clock.offset += f.Delay
 	case ClockDrift:
 		n.clock.drift(w.now, f.PPM)
-	case StreamLoss:
-		for _, s := range w.bus.streams {
-			s.lose(n, f.Count, f.Cut)
-		}
 	case Leave:
 		n.crash()
 		w.excuse(n, nil)
@@ -183,6 +195,38 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 		}
 	case Upgrade:
 		w.upgrade(n)
+	}
+}
+
+// crashPatience is how long a crash waits for a write that it can break.
+const crashPatience = time.Second
+
+// kill is kill -9. Half of them come in the middle of a commit, if there is one
+// soon: a commit is so short that chance alone would hardly ever hit it.
+func (w *world) kill(f *fault, n *node) {
+	if !n.up || w.chance.fault.IntN(2) == 0 {
+		n.crash()
+		return
+	}
+	patience := crashPatience
+	if f.For > 0 {
+		patience = min(patience, f.For/2)
+	}
+	n.disk.doomed = true
+	n.later(patience, n.die)
+}
+
+// startJoined starts a node again, unless it is to join later.
+func (n *node) startJoined() {
+	if n.w.now >= n.plan.Join {
+		n.start()
+	}
+}
+
+// die ends a process that is to be killed.
+func (n *node) die() {
+	if n.disk.doomed {
+		n.crash()
 	}
 }
 
@@ -199,27 +243,21 @@ func (w *world) end(f *fault) {
 		w.net.reset()
 	}
 	for _, n := range w.named(f.Nodes) {
-		if w.now < n.plan.Join {
-			continue
-		}
 		switch f.Kind {
 		case Crash, Stop, Wipe, WipeStreams, Restore, LoseSynced:
-			n.start()
+			n.die() // if it still waits for a commit to die in
+			n.startJoined()
 		case Pause:
-			slept := time.Duration(0)
-			if f.Suspend {
-				slept = w.now - f.At
-			}
-			n.resume(slept)
+			n.resume(f.Suspend)
 		case DiskFull:
-			n.disk.mem.SetFull(false)
+			n.disk.fill(false)
 		case DiskReserve:
 			n.disk.reserve = false
 		case SlowDisk:
 			n.disk.slow = 0
 		case FsyncError:
 			n.crash()
-			n.start()
+			n.startJoined()
 		}
 	}
 	for _, c := range f.clones {
@@ -255,6 +293,7 @@ func (w *world) clone(f *fault, n *node, copied *image) {
 	c.host = n.host
 	c.clock = n.clock
 	c.disk.mem, c.disk.identity, c.disk.moved = copied.mem.Clone(), copied.identity, !f.Silent
+	c.rotten = n.rotten
 	w.add(c)
 	n.twin = c
 	f.clones = append(f.clones, c)
@@ -269,11 +308,12 @@ func (w *world) fellBack(n *node) {
 
 // flipBit damages a record of a class, if it can be mended.
 func (w *world) flipBit(f *fault, n *node) {
-	n.rotten = true
 	key := n.disk.pick(f.Class, w.chance.disk)
 	if key == nil || !w.mendable(n, key) {
 		return
 	}
+	n.rotten = true
+	w.doom(n, key)
 	n.disk.mem.Rot(key, w.chance.disk)
 	w.say(Event{Kind: EvFault, Node: n.lane, What: "rot", Detail: fmt.Sprintf("%q", key)})
 }
@@ -307,39 +347,70 @@ func (w *world) excuse(n *node, kept *memstore.Mem) {
 					return err
 				})
 				w.excuseOps(r, h.Feed, safe, h.Seq)
+				w.excuseRotten(n, h.Feed, safe)
 			}
 		}
 		return nil
 	})
 }
 
-// heldElsewhere is how far any other disk, or a stream, holds a feed.
+// heldElsewhere is how far any other disk, or a stream, holds a feed with the
+// content that n holds: two copies of a node may have written on in two ways.
 func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
 	var most vclock.Seq
 	for _, o := range w.nodes {
-		if o == n || o.gone {
+		if o != n && !o.gone {
+			most = max(most, w.agreed(n, o, f))
+		}
+	}
+	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
+	for _, c := range w.cores {
+		_, m := s.shown(c, protocol.OpSubject(f, partitions))
+		if m == nil {
 			continue
 		}
-		err := o.disk.mem.View(func(r session.Reader) error {
+		frame, err := drive.DecodeFrame(m.subject, m.data, partitions)
+		if err != nil {
+			w.facts["excuse_unreadable"]++
+			continue
+		}
+		if ours, ok := w.chain(n, f, frame.To()); ok && ours == frame.Last {
+			most = max(most, frame.To())
+		}
+	}
+	return most
+}
+
+// chain gives what a node's disk has as the chain of a feed at a number.
+func (w *world) chain(n *node, f protocol.Feed, seq vclock.Seq) (c protocol.Chain, ok bool) {
+	err := n.disk.mem.View(func(r session.Reader) (err error) {
+		c, ok, err = replica.ChainAt(r, f, seq)
+		return err
+	})
+	return c, ok && err == nil
+}
+
+// agreed is up to which number two disks hold the same content of a feed.
+func (w *world) agreed(a, b *node, f protocol.Feed) vclock.Seq {
+	head := func(n *node) (seq vclock.Seq) {
+		err := n.disk.mem.View(func(r session.Reader) error {
 			h, err := replica.HeadOf(r, f)
-			most = max(most, h.Seq)
+			seq = h.Seq
 			return err
 		})
 		if err != nil {
 			w.facts["excuse_unreadable"]++
 		}
+		return seq
 	}
-	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
-	for _, c := range w.cores {
-		if _, m := s.shown(c, protocol.OpSubject(f, partitions)); m != nil {
-			if msg, err := protocol.DecodeMessage(m.data); err == nil {
-				if up, ok := msg.(protocol.Upload); ok {
-					most = max(most, up.Frame.To())
-				}
-			}
-		}
-	}
-	return most
+	most := min(head(a), head(b))
+	parted := sort.Search(int(most), func(i int) bool { // equal up to a number, and never again
+		at := vclock.Seq(i + 1)
+		ours, ok := w.chain(a, f, at)
+		theirs, also := w.chain(b, f, at)
+		return ok && also && ours != theirs
+	})
+	return vclock.Seq(parted)
 }
 
 // excuseOps excuses the values of the ops of a feed in (after, through].
@@ -347,6 +418,7 @@ func (w *world) excuseOps(r session.Reader, f protocol.Feed, after, through vclo
 	for seq := after + 1; seq <= through; seq++ {
 		rec, ok, err := session.RecordAt(r, f.Space, vclock.Dot{Origin: f.Origin, Seq: seq})
 		if err != nil || !ok {
+			w.excuseDoomed(f, seq)
 			continue
 		}
 		op, err := session.DecodeOp(rec.Bytes)
@@ -356,6 +428,50 @@ func (w *world) excuseOps(r session.Reader, f protocol.Feed, after, through vclo
 		w.excuseOp(&op)
 	}
 }
+
+// excuseRotten excuses the ops of a feed up to a number that other disks hold
+// with damaged records only.
+func (w *world) excuseRotten(n *node, f protocol.Feed, through vclock.Seq) {
+	if !slices.ContainsFunc(w.nodes, func(o *node) bool { return o.rotten }) {
+		return
+	}
+	for seq := vclock.Seq(1); seq <= through; seq++ {
+		if !w.readElsewhere(n, f, seq) {
+			w.excuseDoomed(f, seq)
+		}
+	}
+}
+
+func (w *world) excuseDoomed(f protocol.Feed, seq vclock.Seq) {
+	if op := w.doomed[string(session.OpKey(f.Space, f.Origin, seq))]; op != nil {
+		w.excuseOp(op)
+	}
+}
+
+// readElsewhere reports whether another disk that holds an op can read it; true
+// if none holds it: then a stream does.
+func (w *world) readElsewhere(n *node, f protocol.Feed, seq vclock.Seq) bool {
+	holds := false
+	for _, o := range w.nodes {
+		if o == n || o.gone {
+			continue
+		}
+		err := o.disk.mem.View(func(r session.Reader) error {
+			_, ok, err := session.RecordAt(r, f.Space, vclock.Dot{Origin: f.Origin, Seq: seq})
+			holds = holds || ok || err != nil
+			if err == nil && ok {
+				return errFound
+			}
+			return nil
+		})
+		if errors.Is(err, errFound) {
+			return true
+		}
+	}
+	return !holds
+}
+
+var errFound = errors.New("sim: found")
 
 // excuseOp excuses what an op wrote, and the call that asked for it.
 func (w *world) excuseOp(op *session.Op) {
@@ -380,14 +496,16 @@ func callNames(op *session.Op) []string {
 }
 
 // mendable reports whether a record that is damaged can be made good again. Two
-// kinds cannot, which is a known gap: the head of a feed, and an op that nobody
-// else holds yet.
+// kinds cannot: the evidence of a fork, and an op that nobody else holds. A node
+// gives such an op of its own up, which has tests of its own: the checkers would
+// take the stand-in for another content.
 func (w *world) mendable(n *node, key []byte) bool {
 	what, err := drive.RepairOf(key)
 	if err != nil {
 		return false
 	}
-	return what.Op == nil || w.heldElsewhere(n, what.Op.Feed) >= what.Op.Seq
+	return what.Op == nil ||
+		w.heldElsewhere(n, what.Op.Feed) >= what.Op.Seq && w.readElsewhere(n, what.Op.Feed, what.Op.Seq)
 }
 
 // upgrade has a node take an op of a kind that this version does not know, as

@@ -132,6 +132,7 @@ func (l *link) call(fail func()) (settle func() bool) {
 	id, life := l.next, l.life
 	c := &pending{fail}
 	l.calls[id] = c
+	l.n.grew(queueCalls, len(l.calls))
 	settle = func() bool {
 		if l.life != life || l.calls[id] != c {
 			return false

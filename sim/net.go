@@ -14,10 +14,9 @@ import (
 const (
 	inProcess   = 20 * time.Microsecond  // between a core node and its own server
 	tcpRetry    = 200 * time.Millisecond // first retransmission of a lost segment; doubles
-	tcpRetries  = 15
-	breakAfter  = 4 * time.Second // a connection through which nothing comes is given up (pings: 1 s, three missed)
-	waitForTCP  = 5 * time.Second // dial and handshake
-	routeBuffer = 4096            // messages that wait on a route that is cut, before it is given up
+	breakAfter  = 4 * time.Second        // a connection through which nothing comes is given up (pings: 1 s, three missed)
+	waitForTCP  = 5 * time.Second        // dial and handshake
+	routeBuffer = 4096                   // messages that wait on a route that is cut, before it is given up
 )
 
 // network carries bytes between nodes. Every ordered pair has a path with its
@@ -42,6 +41,7 @@ type path struct {
 
 	free                             time.Duration // when the line is free, with a limit of bandwidth
 	last                             time.Duration // arrival of the message before: TCP keeps the order
+	life                             uint64        // counts connections that were given up
 	waiting                          []func()      // messages held up by a clog, or by a cut that TCP may outlive
 	loss, duplicate, corrupt, spread netem.Source
 	order                            netem.Order
@@ -172,11 +172,12 @@ func (m parcel) land(data []byte) {
 func (t *network) sendStream(p *path, m parcel) {
 	rng, q := t.w.chance.net, &p.quality
 	delay := p.delay()
-	for wait, tries := tcpRetry, 0; tries < tcpRetries; wait, tries = 2*wait, tries+1 {
-		if !p.loses(rng) && !p.hit("corrupt", &p.corrupt, q.Corrupt, rng) {
-			break
+	for wait := tcpRetry; p.loses(rng) || p.hit("corrupt", &p.corrupt, q.Corrupt, rng); wait *= 2 {
+		if delay += wait; delay > breakAfter {
+			t.giveUp(p)
+			m.lost("connection given up")
+			return
 		}
-		delay += wait
 	}
 	if p.order.Ahead(q.Reorder, q.ReorderGap, rng) {
 		delay += q.Delay
@@ -186,7 +187,30 @@ func (t *network) sendStream(p *path, m parcel) {
 		line = t.w.now + breakAfter // back pressure: the connection will be given up
 	}
 	p.last = max(p.last, line+delay)
-	t.w.after(p.last-t.w.now, func() { m.land(m.data) })
+	life := p.life
+	t.w.after(p.last-t.w.now, func() {
+		if p.life != life {
+			m.lost("connection given up")
+			return
+		}
+		m.land(m.data)
+	})
+}
+
+// giveUp ends the connection that a path belongs to, because nothing gets
+// through. A route between servers is made anew at once.
+func (t *network) giveUp(p *path) {
+	p.last, p.life = t.w.now, p.life+1
+	for _, n := range [...]*node{p.from, p.to} {
+		if l := &n.link; n.core == nil && l.up && (l.server == p.from || l.server == p.to) {
+			life := l.life
+			t.w.after(0, func() {
+				if l.up && l.life == life {
+					l.cut("retransmissions")
+				}
+			})
+		}
+	}
 }
 
 // sendMessage lets every fault befall the message as a whole.

@@ -40,7 +40,8 @@ type node struct {
 	boots  int
 	up     bool
 	paused bool
-	late   []func() // what happened while it was paused
+	froze  time.Duration // what its clock showed as elapsed when it was paused
+	late   []func()      // what happened while it was paused
 	booted time.Duration
 	rng    *rand.Rand // of this run of the process
 
@@ -116,6 +117,7 @@ func (n *node) start() {
 	n.rng = split(n.w.seed, "node", n.lane, fmt.Sprint(n.boots))
 	n.acks, n.mover, n.cursors, n.repairs = drive.Acks{}, drive.Mover{}, drive.Cursors{}, repairs{}
 	n.waiters, n.let = nil, map[protocol.Feed]vclock.Seq{}
+	n.disk.fill(n.disk.full)
 	n.w.say(Event{Kind: EvStart, Node: n.lane})
 	if err := n.open(); err != nil {
 		n.broken("start", err)
@@ -144,6 +146,7 @@ func (n *node) start() {
 // process ends and an operator is needed, who wipes the storage.
 func (n *node) broken(doing string, err error) {
 	if errors.Is(err, session.ErrCorrupt) {
+		n.mustBeRotten(err)
 		n.w.facts["storage_unusable"]++
 		n.w.say(Event{Kind: EvFact, Node: n.lane, What: "storage_unusable"})
 		n.crash()
@@ -172,6 +175,9 @@ func (n *node) open() error {
 	}
 	problem, _ := found.Doubt()
 	renew := problem != drive.Problem{}
+	if err := n.mendStart(); err != nil {
+		return err
+	}
 	err := n.disk.mem.Update(func(tx session.Tx) error {
 		var err error
 		if n.origin, err = drive.Adopt(tx, n.identity(), renew); err != nil {
@@ -187,6 +193,22 @@ func (n *node) open() error {
 		n.adoptIdentity()
 	}
 	return nil
+}
+
+// mendStart mends what the process reads when it starts.
+func (n *node) mendStart() error {
+	for {
+		var key []byte
+		err := n.disk.mem.Update(func(tx session.Tx) (err error) {
+			key, err = drive.MendStart(tx)
+			return err
+		})
+		if err != nil || key == nil {
+			return err
+		}
+		n.mustBeRotten(fmt.Errorf("%q is mended at the start", key))
+		n.w.facts["record_repaired"]++
+	}
 }
 
 // adoptIdentity gives the storage a new identity, as the store does when a new
@@ -266,21 +288,27 @@ func (n *node) wipe() {
 	n.w.fellBack(n)
 }
 
-// pause freezes the process; asleep tells that the machine sleeps too, so that
-// its monotonic clock stands still.
+// pause freezes the process.
 func (n *node) pause() {
+	if !n.paused {
+		n.froze = n.clock.elapsed(n.w.now)
+	}
 	n.paused = true
 	if n.core != nil {
 		n.w.bus.watch()
 	}
 }
 
-func (n *node) resume(slept time.Duration) {
+// resume lets it go on; asleep tells that the whole machine slept, so that its
+// monotonic clock stood still.
+func (n *node) resume(asleep bool) {
 	if !n.up || !n.paused {
 		return
 	}
 	n.paused = false
-	n.clock.asleep += slept
+	if asleep {
+		n.clock.asleep += n.clock.elapsed(n.w.now) - n.froze
+	}
 	late := n.late
 	n.late = nil
 	for _, do := range late {
@@ -289,9 +317,17 @@ func (n *node) resume(slept time.Duration) {
 	n.w.net.reset()
 }
 
+// mustBeRotten is an oracle: nothing is damaged where no bit was flipped (I17).
+func (n *node) mustBeRotten(damage error) {
+	if !n.rotten {
+		n.w.problem("only what rotted is damaged (I17)", n.lane, "%v", damage)
+	}
+}
+
 // noticed has a damaged record repaired, and passes err on.
 func (n *node) noticed(err error) error {
 	if corrupt, ok := errors.AsType[*session.CorruptError](err); ok {
+		n.mustBeRotten(err)
 		n.repair(corrupt.Key)
 	}
 	return err

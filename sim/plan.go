@@ -94,7 +94,7 @@ const (
 	Degrade               // links between Nodes and Peers have Quality; Direction
 	Clog                  // messages between Nodes and Peers wait until the end; Direction
 	Flap                  // as Partition, but the link works for Up and is cut for Down, in turns, first up
-	Crash                 // kill -9; restarts after For
+	Crash                 // kill -9, half of them in the middle of the next commit; restarts after For
 	Stop                  // SIGTERM; restarts after For
 	Pause                 // frozen, with its clocks as Suspend says, for For
 	Wipe                  // the storage is gone; the node restarts empty after For
@@ -109,7 +109,7 @@ const (
 	FsyncError            // the next fsync fails; the node stops and restarts after For
 	ClockStep             // the wall clock jumps by Delay (may be negative)
 	ClockDrift            // the wall clock drifts by PPM from now on
-	StreamLoss            // a core node's replica of the stream silently loses Count messages before its end
+	StreamLoss            // core nodes' copies of the streams, or the leaders', silently lose their last Count messages
 	StreamAway            // all streams are deleted and made again, empty
 	Leave                 // the node goes for good; what only it had is lost with it
 	MoveLink              // an edge's link is moved to core node Peers[0]

@@ -5,7 +5,6 @@ import (
 
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/drive"
-	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
 )
 
@@ -139,20 +138,14 @@ func (n *node) atStream(space string, data []byte, fail func(protocol.FailureKin
 // checkRelease is an oracle: an outbox is released only up to where enough
 // core stores hold the feed with the same chain (I16).
 func (w *world) checkRelease(n *node, r protocol.FeedSeq) {
-	chain := func(o *node) (c protocol.Chain, ok bool) {
-		err := o.disk.mem.View(func(v session.Reader) (err error) {
-			c, ok, err = replica.ChainAt(v, r.Feed, r.Seq)
-			return err
-		})
-		return c, ok && err == nil
-	}
+	chain := func(o *node) (protocol.Chain, bool) { return w.chain(o, r.Feed, r.Seq) }
 	want, ok := chain(n)
 	if !ok {
 		return // damaged here: nothing to compare with
 	}
 	held := 0
 	for _, c := range w.cores {
-		if got, ok := chain(c); ok && got == want || c.rotten || c.fell > 0 && w.now-c.fell < receiptsOnTheWay {
+		if got, ok := chain(c); ok && got == want || c.rotten && !ok || c.fell > 0 && w.now-c.fell < receiptsOnTheWay {
 			held++
 		}
 	}

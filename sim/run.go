@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -75,7 +76,7 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 	w := &world{plan: p, seed: seed, keep: opt.Trace, byLane: map[string]*node{},
 		byName: map[string][]*node{}, people: map[string]*client{},
 		log: newTraceLog(opt.Trace), facts: map[string]int{}, seen: map[string]bool{}, adds: map[string]int{},
-		callOf: map[string]int{}}
+		callOf: map[string]int{}, doomed: map[string]*session.Op{}}
 	w.chance = chances{net: split(seed, "net"), disk: split(seed, "disk"), stream: split(seed, "stream"),
 		fault: split(seed, "fault"), work: split(seed, "work")}
 	w.history.Excused, w.history.ExcusedCalls = map[string]bool{}, map[int]bool{}
@@ -144,6 +145,21 @@ func (w *world) sample() {
 	w.after(w.plan.Timing.scale(sampleEvery), w.sample)
 }
 
+// grew keeps the size of a queue if it is the largest so far.
+func (n *node) grew(queue, size int) {
+	if s := &n.largest[queue]; size > s.Value {
+		*s = check.Sample{At: n.w.now, Node: n.lane, What: queues[queue].what, Value: size, Max: queues[queue].most}
+	}
+}
+
+// Numbers of queues.
+const (
+	queueInputs = iota
+	queueWrites
+	queueCalls
+	queueDeliveries
+)
+
 // queues are what may wait in a node, and how much of it.
 var queues = [...]struct {
 	what string
@@ -177,19 +193,15 @@ func (w *world) heal() {
 	}
 	w.net.reset()
 	w.history.Healed, w.history.Bound = w.now, w.plan.Settle
-	w.after(w.plan.Timing.scale(lastAfter), w.lastCalls)
 	w.after(w.plan.Timing.scale(lookAfter), w.lookForAgreement)
 }
 
-// After the healing, when the last calls are made, and when it is looked for
-// the first time whether all nodes agree: those calls are answered then.
-const (
-	lastAfter = 2 * time.Second
-	lookAfter = 8 * time.Second
-)
+// After the healing, and after the last calls, how long it takes before it is
+// looked for agreement.
+const lookAfter = 6 * time.Second
 
 // lastCalls has a client at every edge write at level core: the cluster must be
-// of use again, not only at peace.
+// of use again, not only at peace. All must agree once more then.
 func (w *world) lastCalls() {
 	for _, n := range w.healthy() {
 		if n.core != nil {
@@ -206,9 +218,34 @@ func (w *world) lastCalls() {
 		w.intend(c)
 		w.after(100*time.Millisecond, func() {
 			c.Kind, c.Core = CallAppend, true
-			w.intend(c)
+			w.last = append(w.last, w.intend(c))
 		})
 	}
+}
+
+// notReady tells why level core cannot be had yet.
+func (w *world) notReady() string {
+	for _, n := range w.healthy() {
+		if !n.link.up {
+			return n.lane + " has no link"
+		}
+	}
+	for _, s := range w.bus.streams {
+		if s.leader == nil || !s.majority(s.leader) {
+			return fmt.Sprintf("stream %d has no leader", s.partition)
+		}
+	}
+	return ""
+}
+
+// unanswered tells who waits for the answer to a last call.
+func (w *world) unanswered() string {
+	for _, in := range w.last {
+		if !in.done {
+			return in.call.Node + " does not answer its last call"
+		}
+	}
+	return ""
 }
 
 func (w *world) healthy() []*node {
@@ -225,9 +262,16 @@ func (w *world) healthy() []*node {
 const agreeEvery = 500 * time.Millisecond
 
 func (w *world) lookForAgreement() {
-	if reason := w.disagreement(); reason != "" {
+	if reason := cmp.Or(w.disagreement(), w.notReady(), w.unanswered()); reason != "" {
 		w.reason = reason
 		w.after(w.plan.Timing.scale(agreeEvery), w.lookForAgreement)
+		return
+	}
+	if w.history.Settled == 0 {
+		w.history.Settled = w.now
+		w.say(Event{Kind: EvCheck, What: "all nodes agree"})
+		w.lastCalls()
+		w.after(w.plan.Timing.scale(lookAfter), w.lookForAgreement)
 		return
 	}
 	for _, n := range w.healthy() {
@@ -240,8 +284,7 @@ func (w *world) lookForAgreement() {
 		w.history.Finals = append(w.history.Finals, f)
 	}
 	w.phase = agreed
-	w.history.Settled = w.now
-	w.say(Event{Kind: EvCheck, What: "all nodes agree"})
+	w.say(Event{Kind: EvCheck, What: "all nodes agree again"})
 }
 
 // disagreement tells why the healed nodes do not agree yet, empty if they do.

@@ -116,6 +116,9 @@ func (s *shrinking) nodes() {
 		}
 		p.Nodes = slices.Delete(slices.Clone(p.Nodes), from, to)
 		p.Calls = slices.DeleteFunc(slices.Clone(p.Calls), func(c Call) bool { return gone[c.Node] })
+		for i := range p.Calls {
+			p.Calls[i].Retries = slices.DeleteFunc(slices.Clone(p.Calls[i].Retries), func(r Retry) bool { return gone[r.Node] })
+		}
 		var kept []Fault
 		for _, f := range p.Faults {
 			named := len(f.Nodes)

@@ -17,8 +17,7 @@ const (
 	dedupWindow  = 2 * time.Minute
 	electionMin  = 4 * time.Second
 	electionMax  = 9 * time.Second
-	lostQuorum   = 10 * time.Second // a leader without a majority steps down
-	consumerPull = 128              // messages at a time
+	consumerPull = 128 // messages at a time
 	retryRead    = time.Second
 )
 
@@ -54,12 +53,14 @@ type stored struct {
 	at          time.Duration
 }
 
-// proposal is a message that the leader has taken and not committed.
+// proposal is a message that the leader has taken and not committed. No copy of
+// the stream has it yet.
 type proposal struct {
-	seq   uint64
-	ready time.Duration // when the followers that are there have it
-	cause uint64        // for the trace
-	reply func()
+	message *stored
+	seq     uint64
+	ready   time.Duration // when the followers that are there have it
+	cause   uint64        // for the trace
+	reply   func()
 }
 
 // published is the leader's answer to a publication.
@@ -208,7 +209,7 @@ func (s *stream) propose(at *node, m *stored, expect uint64, reply func(publishe
 	}
 	log := s.copies[at]
 	dup, known := s.duplicate(log, m.id)
-	wrong := s.lastOf(log, m.subject) != expect
+	wrong := s.lastProposed(log, m.subject) != expect
 	switch {
 	case known && (len(s.w.cores) > 1 || !wrong):
 		reply(published{seq: dup, ok: true})
@@ -217,13 +218,9 @@ func (s *stream) propose(at *node, m *stored, expect uint64, reply func(publishe
 		reply(published{kind: protocol.WrongSequence})
 		return
 	}
-	m.at = s.w.now
-	log.log = append(log.log, m)
-	seq := uint64(len(log.log))
-	s.ids[m.id] = seq
-	s.subjects[m.subject] = append(s.subjects[m.subject], seq)
-	p := &proposal{seq: seq, ready: s.w.now + s.quorumTime(at), cause: s.w.cause}
-	p.reply = func() { reply(published{seq: seq, ok: true}) }
+	p := &proposal{message: m, seq: uint64(len(log.log) + len(s.pending) + 1), ready: s.w.now + s.quorumTime(at),
+		cause: s.w.cause}
+	p.reply = func() { reply(published{seq: p.seq, ok: true}) }
 	s.pending = append(s.pending, p)
 	term := s.term
 	s.w.after(p.ready-s.w.now, func() {
@@ -281,18 +278,7 @@ func (s *stream) advance() {
 	for len(s.pending) > 0 && s.pending[0].ready <= s.w.now {
 		p := s.pending[0]
 		s.pending = s.pending[1:]
-		if p.seq > uint64(len(s.copies[s.leader].log)) {
-			continue // a fault took it away
-		}
-		s.committed = p.seq
-		for _, o := range s.reached(s.leader) {
-			s.copies[o].follow(s.copies[s.leader], p.seq)
-		}
-		m := s.copies[s.leader].log[p.seq-1]
-		s.w.say(Event{Kind: EvStored, Node: s.leader.lane, What: "frame", Cause: p.cause})
-		if m != nil {
-			p.reply()
-		}
+		s.commit(p)
 		grew = true
 	}
 	if !grew {
@@ -301,6 +287,33 @@ func (s *stream) advance() {
 	for _, r := range s.readers {
 		r.kick()
 	}
+}
+
+// commit gives a proposal its place in the copies of a majority.
+func (s *stream) commit(p *proposal) {
+	log, m := s.copies[s.leader], p.message
+	m.at = s.w.now
+	log.log = append(log.log, m)
+	p.seq = uint64(len(log.log))
+	s.ids[m.id] = p.seq
+	s.subjects[m.subject] = append(s.subjects[m.subject], p.seq)
+	s.committed = p.seq
+	for _, o := range s.reached(s.leader) {
+		s.copies[o].follow(log, p.seq)
+	}
+	s.w.say(Event{Kind: EvStored, Node: s.leader.lane, What: "frame", Cause: p.cause})
+	p.reply()
+}
+
+// lastProposed gives the number of the last message under a subject, those that
+// are not committed included.
+func (s *stream) lastProposed(log *replicaLog, subject string) uint64 {
+	for _, p := range slices.Backward(s.pending) {
+		if p.message.subject == subject {
+			return p.seq
+		}
+	}
+	return s.lastOf(log, subject)
 }
 
 // lose has a server's copy lose its last messages: in silence, or cut off.

@@ -273,6 +273,7 @@ func (d *drawing) mayHurt(name string) bool {
 
 func (d *drawing) cloning(f *Fault) bool {
 	f.Nodes, f.Ago, f.Silent = []string{d.edge()}, d.about(time.Millisecond, 20*time.Second), d.one(2)
+	f.For = d.plan.Length/4 + d.upTo(d.plan.Length/4) // so long that both are written to
 	return true
 }
 
@@ -297,12 +298,21 @@ func (d *drawing) drifting(f *Fault) bool {
 	return d.oneNode(f)
 }
 
+// losing chooses whose copy of the streams loses messages: one core node's, or
+// the leaders'. What is gone shows only to who reads it afterwards, so some core
+// node is away when it happens.
 func (d *drawing) losing(f *Fault) bool {
+	f.Count, f.Cut = 1+d.rng.IntN(100), d.one(3)
 	name := d.cores[d.rng.IntN(len(d.cores))]
+	if d.one(2) {
+		ahead := min(f.At, d.about(time.Second, 20*time.Second))
+		d.plan.Faults = append(d.plan.Faults, Fault{Kind: Crash, At: f.At - ahead, For: ahead + d.upTo(time.Second), Nodes: []string{name}})
+		return true
+	}
 	if !d.mayHurt(name) {
 		return false
 	}
-	f.Nodes, f.Count, f.Cut = []string{name}, 1+d.rng.IntN(100), d.one(2)
+	f.Nodes = []string{name}
 	return true
 }
 

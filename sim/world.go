@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/sim/check"
 )
 
@@ -46,11 +47,13 @@ type world struct {
 	adds     map[string]int
 	calls    []Call
 	nextCall int
-	active   []*fault       // of the network, in force
-	running  []*fault       // all that have begun
-	callOf   map[string]int // calls, by what their ops are known by
+	active   []*fault               // of the network, in force
+	running  []*fault               // all that have begun
+	callOf   map[string]int         // calls, by what their ops are known by
+	doomed   map[string]*session.Op // ops of which a record was damaged, by its key
 	upgrades int
-	reason   string // why the nodes do not agree
+	reason   string    // why the nodes do not agree
+	last     []*intent // the calls when they do
 }
 
 // phase is where a run is.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,16 @@ import (
 	"github.com/causeway-sync/causeway/sim/scenario"
 )
 
+// simGCPercent lets the heap of a simulation grow further between collections:
+// it makes little that lasts. simMemory bounds that.
+const (
+	simGCPercent = 400
+	simMemory    = 3 << 30
+)
+
 func runSim(ctx context.Context, args []string, std streams) error {
+	debug.SetGCPercent(simGCPercent)
+	debug.SetMemoryLimit(simMemory)
 	return dispatch(ctx, []command{
 		{"run", "run a scenario in virtual time", runSimRun},
 		{"explore", "run many clusters under faults drawn from seeds", runSimExplore},

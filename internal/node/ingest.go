@@ -75,7 +75,7 @@ func (s *Sync) act(ctx context.Context, f protocol.Fact) {
 	if what.Problem != nil {
 		s.node.problems.set(what.Problem.Name, what.Problem.Detail, s.node.cfg.Wall())
 	}
-	if what.Reissue == nil || !s.reissue(ctx, *what.Reissue, what.Why) {
+	if what.Reissue == nil || !s.reissue(ctx, what) {
 		s.renew(ctx, what)
 	}
 	if s.cfg.OnFact != nil {
@@ -94,16 +94,4 @@ func (s *Sync) renew(ctx context.Context, what drive.Reaction) {
 		return
 	}
 	s.pending = append(s.pending, protocol.NewOrigin{Origin: origin})
-}
-
-// reissue makes ops of our own again under a new origin; false if that failed.
-func (s *Sync) reissue(ctx context.Context, from protocol.FeedSeq, why string) bool {
-	before := s.node.Origin()
-	done, err := s.node.Reissue(ctx, from.Feed, from.Seq, why)
-	if err != nil {
-		s.node.cfg.Log.Error("ops not made again under the new origin", slog.Any("error", err))
-		return false
-	}
-	s.pending = append(s.pending, done.Inputs(from.Feed, before)...)
-	return true
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,23 +22,35 @@ import (
 // open runs a node on a new store until the test ends.
 func open(t *testing.T, name string) *node.Node {
 	t.Helper()
+	n, _ := openAt(t, name, t.TempDir())
+	return n
+}
+
+// openAt runs a node on the store in a directory until stop is called or the
+// test ends.
+func openAt(t *testing.T, name, dir string) (n *node.Node, stop func()) {
+	t.Helper()
 	n, err := node.Open(node.Config{
-		Name: name, Role: "edge", Cluster: "test", Spaces: []string{node.AllSpaces}, Store: store.DefaultOptions(t.TempDir()),
+		Name: name, Role: "edge", Cluster: "test", Spaces: []string{node.AllSpaces}, Store: store.DefaultOptions(dir),
 		CoreTimeout: time.Second, Sweep: time.Hour, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-done, n.Close()); err != nil {
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return n
+	t.Cleanup(stop)
+	return n, stop
 }
 
 func write(t *testing.T, n *node.Node, id string, do session.Action) {

@@ -54,14 +54,15 @@ type Node struct {
 	dropped  atomic.Uint64             // messages dropped since the start
 	damage   chan session.CorruptError // records to repair; taken by repairLoop
 
-	mu      sync.Mutex // guards what follows
-	origin  vclock.Origin
-	acked   drive.Acks            // the core's quorum has it
-	ackers  chan struct{}         // closed and replaced when acked moves
-	report  func(*httpapi.Status) // the shell's part of the status
-	watch   []*Progress
-	let     map[protocol.Feed]vclock.Seq // released from the outbox
-	request Requester                    // to the core nodes; nil without a link
+	mu         sync.Mutex // guards what follows
+	origin     vclock.Origin
+	acked      drive.Acks            // the core's quorum has it
+	ackers     chan struct{}         // closed and replaced when acked moves
+	report     func(*httpapi.Status) // the shell's part of the status
+	watch      []*Progress
+	let        map[protocol.Feed]vclock.Seq // released from the outbox
+	request    Requester                    // to the core nodes; nil without a link
+	unanswered func(protocol.OpAsk)         // is told of ops of our own that nobody had; may be nil
 }
 
 // Requester sends a request over NATS and returns the first answer.
@@ -91,6 +92,9 @@ func Open(cfg Config) (*Node, error) {
 
 // settle adopts an origin before anything else is written.
 func (n *Node) settle() error {
+	if err := n.mendStart(); err != nil {
+		return err
+	}
 	renew, why := n.mustRenew()
 	var origin vclock.Origin
 	err := n.store.Prepare(func(tx session.Tx) error {

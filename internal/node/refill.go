@@ -22,7 +22,7 @@ func newRefill() *refill {
 	return &refill{nudge: make(chan struct{}, 1), decide: drive.NewRefill(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))}
 }
 
-// with has the decider used, and the loop look at the outcome.
+// withRefill has the decider used, and the loop look at the outcome.
 func (s *Sync) withRefill(use func(*drive.Refill, protocol.Instant)) {
 	s.refill.mu.Lock()
 	use(s.refill.decide, protocol.Instant(time.Since(s.started)))
@@ -49,6 +49,13 @@ func (s *Sync) Admits(node string) bool {
 	s.refill.mu.Lock()
 	defer s.refill.mu.Unlock()
 	return s.refill.decide.Admits(node)
+}
+
+// settled reports whether the other core nodes were asked since the start.
+func (s *Sync) settled() bool {
+	s.refill.mu.Lock()
+	defer s.refill.mu.Unlock()
+	return s.refill.decide.Settled()
 }
 
 // tellRefill says what the machine was told and what it noticed.

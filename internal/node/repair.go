@@ -114,13 +114,18 @@ func (n *Node) mend(ctx context.Context, key []byte) {
 		}
 		return
 	}
+	n.mended(key)
+	n.repairs.Add(1)
+	n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", key)))
+}
+
+// mended forgets a record that is damaged no longer.
+func (n *Node) mended(key []byte) {
 	if left := n.damaged.remove(key); left == nil {
 		n.problems.clear("record_damaged")
 	} else {
 		n.problems.set("record_damaged", left.Error(), n.cfg.Wall())
 	}
-	n.repairs.Add(1)
-	n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", key)))
 }
 
 // repair mends the record at key; see [drive.RepairOf].
@@ -131,6 +136,8 @@ func (n *Node) repair(ctx context.Context, key []byte) error {
 		return err
 	case what.Op != nil:
 		return n.repairOp(ctx, *what.Op)
+	case what.Remake:
+		return n.remake(ctx, key)
 	}
 	err = n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 		return drive.RebuildSession(tx, what.Space, what.Session)
@@ -141,8 +148,76 @@ func (n *Node) repair(ctx context.Context, key []byte) error {
 	return err
 }
 
+// remake makes a record anew from others of the store.
+func (n *Node) remake(ctx context.Context, key []byte) error {
+	var space string
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) (err error) {
+		space, err = drive.Remake(tx, n.replica, n.identity(), key)
+		return err
+	})
+	if err != nil || space == "" {
+		return n.seen(err) // another damaged record may stand in the way
+	}
+	var heads []protocol.FeedHead
+	err = n.View(func(r session.Reader) (err error) {
+		heads, err = drive.FeedsOf(r, space)
+		return err
+	})
+	for _, h := range heads {
+		n.touch(h)
+	}
+	if errors.Is(err, session.ErrCorrupt) {
+		return nil // all are touched when that one is mended
+	}
+	return err
+}
+
+// touch has a feed read again by those who watch; see [drive.Moved.Touch].
+func (n *Node) touch(h protocol.FeedHead) {
+	n.mu.Lock()
+	watch := n.watch
+	n.mu.Unlock()
+	for _, p := range watch {
+		p.touch(h)
+	}
+}
+
+// mendStart mends what the node reads when it starts, before the committer runs.
+func (n *Node) mendStart() error {
+	for {
+		var key []byte
+		err := n.store.Prepare(func(tx session.Tx) (err error) {
+			key, err = drive.MendStart(tx)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("mend what a start reads: %w", err)
+		}
+		if key == nil {
+			return nil
+		}
+		n.repairs.Add(1)
+		n.cfg.Log.Warn("record repaired", slog.String("record", fmt.Sprintf("%q", key)))
+	}
+}
+
 // repairOp puts an op back from the copy of whoever answers first.
 func (n *Node) repairOp(ctx context.Context, ask protocol.OpAsk) error {
+	var outdated bool
+	err := n.View(func(r session.Reader) (err error) {
+		outdated, err = drive.Outdated(r, ask)
+		return err
+	})
+	if err != nil || outdated {
+		return err
+	}
+	if err = n.fetchOp(ctx, ask); err != nil && ctx.Err() == nil {
+		n.tellUnanswered(ask)
+	}
+	return err
+}
+
+func (n *Node) fetchOp(ctx context.Context, ask protocol.OpAsk) error {
 	n.mu.Lock()
 	request := n.request
 	n.mu.Unlock()
@@ -161,20 +236,20 @@ func (n *Node) repairOp(ctx context.Context, ask protocol.OpAsk) error {
 	}
 	touched := protocol.FeedHead{Feed: ask.Feed}
 	err = n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
-		err := drive.RestoreOp(tx, ask, answer)
-		if err == nil {
-			touched.Head, err = replica.HeadOf(tx, ask.Feed)
+		if err := drive.RestoreOp(tx, ask, answer); err != nil {
+			return err
+		}
+		touched.Head, err = replica.HeadOf(tx, ask.Feed)
+		if errors.Is(err, session.ErrCorrupt) { // when that is mended, all are touched
+			touched.Head, err = protocol.Head{}, nil
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	watch := n.watch
-	n.mu.Unlock()
-	for _, p := range watch {
-		p.touch(touched)
+	if touched.Seq > 0 {
+		n.touch(touched)
 	}
 	return nil
 }

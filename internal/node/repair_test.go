@@ -56,6 +56,61 @@ func TestRepairedOpIsToldAgain(t *testing.T) {
 	}
 }
 
+// TestDamagedHeadIsMadeAnew damages the head of a feed in a running node, which
+// mends it when it is read and tells those who sync, and again while the node is
+// down: it starts all the same.
+func TestDamagedHeadIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n, stop := openAt(t, "edge-1", dir)
+	write(t, n, "s", session.OpenSession{})
+	write(t, n, "s", session.Append{Messages: []session.Draft{{Role: "user", Content: []byte(`"x"`)}}})
+	feed := protocol.Feed{Space: "default", Origin: n.Origin()}
+	head := func() (h protocol.Head, err error) {
+		err = n.View(func(r session.Reader) (err error) {
+			h, err = replica.HeadOf(r, feed)
+			return err
+		})
+		return h, err
+	}
+	want, err := head()
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func() {
+		t.Helper()
+		err := n.Update(t.Context(), func(tx session.Tx) error {
+			return tx.Put([]byte("f/"+feed.Space+"\x00"+string(feed.Origin)), []byte("no head"))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	progress := n.Watch()
+	damage()
+	if _, err := head(); !errors.Is(err, session.ErrCorrupt) {
+		t.Fatalf("read of the damaged head: %v, want ErrCorrupt", err)
+	}
+	select {
+	case <-progress.Changed():
+	case <-t.Context().Done():
+		t.Fatal("nobody is told of the repair")
+	}
+	if got, err := head(); got != want || err != nil {
+		t.Errorf("after the repair: %v, %v, want %v", got, err, want)
+	}
+	damage()
+	stop()
+	n, _ = openAt(t, "edge-1", dir)
+	if got, err := head(); got != want || err != nil {
+		t.Errorf("after the start: %v, %v, want %v", got, err, want)
+	}
+	write(t, n, "s", session.Append{Messages: []session.Draft{{Role: "user", Content: []byte(`"y"`)}}})
+	if got, err := head(); got.Seq != want.Seq+1 || err != nil {
+		t.Errorf("after another write: %v, %v, want number %d", got, err, want.Seq+1)
+	}
+}
+
 // ask sends questions for ops to a node.
 func ask(n *node.Node) node.Requester {
 	return func(_ context.Context, _ string, data []byte) (answer []byte, err error) {

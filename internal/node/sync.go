@@ -59,7 +59,12 @@ type Sync struct {
 	told     drive.Told // heads that the machine knows
 	progress *Progress
 	refill   *refill
-	parts    atomic.Int64 // partitions of the cluster; zero: not known yet
+	unread   []protocol.Feed // that moved and whose heads are damaged: read again each KeepEvery
+	inVain   *inVain
+	hopeless drive.Despair
+	heldUp   []drive.Reaction // reissues that damaged records stopped
+	triedAt  time.Time        // when those were tried last
+	parts    atomic.Int64     // partitions of the cluster; zero: not known yet
 }
 
 const syncInputs = 1024 // inputs waiting for the loop
@@ -78,7 +83,9 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 		started: time.Now(),
 		ended:   make(chan struct{}),
 		refill:  newRefill(),
+		inVain:  newInVain(),
 	}
+	n.OnUnanswered(s.inVain.add)
 	s.parts.Store(int64(cfg.Partitions))
 	return s, nil
 }
@@ -131,9 +138,16 @@ func (s *Sync) Run(ctx context.Context) error {
 			in = protocol.Wake{}
 		case <-s.refill.nudge:
 			in = protocol.Wake{}
+		case <-s.inVain.nudge:
+			s.despair(ctx)
+			in = protocol.Wake{}
 		case <-keep.C:
 			s.keepCursors(ctx)
-			continue
+			s.readAgain()
+			if s.reissueLater(ctx); len(s.pending) == 0 {
+				continue
+			}
+			in = protocol.Wake{}
 		}
 		if err := s.noteProgress(); err != nil {
 			return err
@@ -249,7 +263,8 @@ func (s *Sync) loadHeads(ctx context.Context) error {
 }
 
 // noteProgress tells the machine the heads of the feeds that have moved, before
-// anything that was made of them comes back.
+// anything that was made of them comes back. A head that is damaged is told when
+// it is repaired.
 func (s *Sync) noteProgress() error {
 	moved := s.progress.Take()
 	if len(moved) == 0 {
@@ -259,17 +274,26 @@ func (s *Sync) noteProgress() error {
 	for i, h := range moved {
 		feeds[i] = h.Feed
 	}
-	err := s.node.View(func(r session.Reader) error {
-		ins, err := drive.EdgeHeads(r, feeds)
+	err := s.node.ViewAround(func(r session.Reader) (damage, err error) {
+		ins, left, damage, err := drive.EdgeHeads(r, feeds)
+		s.unread = append(s.unread, left...)
 		for _, in := range ins {
 			s.pending = append(s.pending, in)
 		}
-		return err
+		return damage, err
 	})
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	return nil
+}
+
+// readAgain has feeds read again whose heads were damaged.
+func (s *Sync) readAgain() {
+	for _, f := range s.unread {
+		s.progress.touch(protocol.FeedHead{Feed: f})
+	}
+	s.unread = nil
 }
 
 func (s *Sync) lookup(l protocol.LookupChain) error {

@@ -124,6 +124,26 @@ func (i *identity) replace(text func(path string) (string, error)) error {
 	return nil
 }
 
+// Disguise makes a copied directory look like the one that it is a copy of, as a
+// snapshot of a whole machine does: simulations use it to see what the core makes
+// of such a clone. The store must not be open. It is an error if dir has no
+// identity.
+func Disguise(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if err != nil {
+		return fmt.Errorf("read identity: %w", err)
+	}
+	id, _, ok := parseIdentity(string(text))
+	if !ok {
+		return fmt.Errorf("identity in %s is damaged", dir)
+	}
+	i := &identity{dir: dir}
+	return i.replace(func(path string) (string, error) {
+		mark, err := markOf(path)
+		return formatIdentity(id, mark), err
+	})
+}
+
 const identityHead = "causeway store identity 1"
 
 func formatIdentity(id string, m birthmark) string {

@@ -252,6 +252,27 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// A disguised copy opens as the original would; without an identity there is
+// nothing to disguise.
+func TestDisguise(t *testing.T) {
+	t.Parallel()
+	r := start(t, options(t))
+	first := r.Identity()
+	r.end(t)
+	copied := options(t)
+	copyDir(t, r.opt.Dir, copied.Dir)
+	if err := store.Disguise(copied.Dir); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, copied)
+	if got := c.Identity(); got.Moved || got.Fresh || got.ID != first.ID {
+		t.Errorf("Identity of a disguised copy = %+v, want that of the original, %+v", got, first)
+	}
+	if err := store.Disguise(t.TempDir()); err == nil {
+		t.Error("Disguise of an empty directory = nil, want an error")
+	}
+}
+
 // copyDir copies a store as cp -r would, but for the holes in its files.
 func copyDir(t testing.TB, from, to string) {
 	t.Helper()

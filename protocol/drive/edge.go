@@ -54,19 +54,24 @@ func eachHead(r session.Reader, visit func(replica.FeedHead) error) error {
 // EdgeHeads gives what the edge half is told of feeds that moved, in the order
 // given. The heads are those of the store now: what was noted at the commit may
 // be older than a fork that was taken out since. Feeds of which nothing is left
-// are passed over.
-func EdgeHeads(r session.Reader, feeds []protocol.Feed) ([]protocol.Persisted, error) {
-	var ins []protocol.Persisted
+// are passed over. Left are those whose heads are damaged, to be read again when
+// they are repaired; damage names one of them.
+func EdgeHeads(r session.Reader, feeds []protocol.Feed) (
+	ins []protocol.Persisted, left []protocol.Feed, damage, err error,
+) {
 	for _, f := range feeds {
 		head, err := replica.HeadOf(r, f)
-		if err != nil {
-			return nil, fmt.Errorf("read heads: %w", err)
-		}
-		if head.Seq > 0 {
+		bad, err := apart(err)
+		switch {
+		case err != nil:
+			return nil, nil, nil, fmt.Errorf("read heads: %w", err)
+		case bad != nil:
+			left, damage = append(left, f), bad
+		case head.Seq > 0:
 			ins = append(ins, protocol.Persisted{Feed: f, Head: head})
 		}
 	}
-	return ins, nil
+	return ins, left, damage, nil
 }
 
 // Told remembers which heads the edge half was told. Commits are reported on

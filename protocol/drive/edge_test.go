@@ -2,7 +2,9 @@ package drive
 
 import (
 	"errors"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ func TestEdgeStart(t *testing.T) {
 			t.Errorf("EdgeStart = %+v, %v, want %+v", got, err, want)
 		}
 		gone := protocol.Feed{Space: space, Origin: "edge-9~x"}
-		heads, err := EdgeHeads(r, []protocol.Feed{gone, p.feed()})
+		heads, _, _, err := EdgeHeads(r, []protocol.Feed{gone, p.feed()})
 		if want[0].Released = 0; err != nil || !reflect.DeepEqual(heads, want[:1]) {
 			t.Errorf("EdgeHeads = %+v, %v, want %+v", heads, err, want[:1])
 		}
@@ -85,6 +87,49 @@ func TestMoved(t *testing.T) {
 	if got := m.Take(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Take() after Touch = %v, want %v", got, want)
 	}
+}
+
+// TestTakeCore: the core half hears that a feed was cut back before it hears how
+// it goes on, once.
+func TestTakeCore(t *testing.T) {
+	t.Parallel()
+	var m Moved
+	a, b := protocol.Feed{Space: "a", Origin: "x~1"}, protocol.Feed{Space: "b", Origin: "a~1"}
+	at := func(n vclock.Seq) protocol.Head { return protocol.Head{Seq: n} }
+	m.Seed([]protocol.FeedHead{{Feed: a, Head: at(9)}})
+	if got := m.TakeCore(); len(got) != 0 {
+		t.Errorf("TakeCore() after Seed = %v, want nothing", got)
+	}
+	m.Note(b, at(1))
+	m.Reset(a, at(4))
+	m.Note(a, at(5))
+	want := []protocol.CoreInput{protocol.Replaced{Feed: a, Head: at(4)},
+		protocol.Advanced{Feeds: []protocol.FeedHead{{Feed: a, Head: at(5)}, {Feed: b, Head: at(1)}}}}
+	if got := m.TakeCore(); !reflect.DeepEqual(got, want) {
+		t.Errorf("TakeCore() = %+v, want %+v", got, want)
+	}
+	if got := m.TakeCore(); len(got) != 0 {
+		t.Errorf("the second TakeCore() = %+v, want nothing", got)
+	}
+}
+
+// TestEdgeHeadsOverDamage: the heads that can be read are told, the others later.
+func TestEdgeHeadsOverDamage(t *testing.T) {
+	t.Parallel()
+	p, other := newPeer(t, "edge-1"), newPeer(t, "edge-2")
+	p.talk("s", 1)
+	other.talk("t", 1)
+	p.ingest(other.frame(other.feed(), 1, 9))
+	f := p.feed()
+	p.disk.Rot([]byte("f/"+f.Space+"\x00"+string(f.Origin)), rand.New(rand.NewPCG(1, 1)))
+	p.view(func(r session.Reader) error {
+		ins, left, damage, err := EdgeHeads(r, []protocol.Feed{f, other.feed()})
+		if len(ins) != 1 || ins[0].Feed != other.feed() || !slices.Equal(left, []protocol.Feed{f}) ||
+			!errors.Is(damage, session.ErrCorrupt) || err != nil {
+			t.Errorf("EdgeHeads = %+v, left %v, %v, %v, want that of %v, %v left", ins, left, damage, err, other.feed(), f)
+		}
+		return nil
+	})
 }
 
 // TestMovedSeed has commits noted on both sides of the start, in the wrong order.

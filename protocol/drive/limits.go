@@ -25,6 +25,10 @@ const (
 	MoveAfter     = 3        // refused or unanswered attaches in a row: another core node may be ready
 	CompressAbove = 16 << 10 // bytes of ops in one delivery from which on it is compressed
 
+	// Of [Despair].
+	GiveUpAfter = 3                // times that nobody had an op of our own that is damaged
+	GiveUpPause = 20 * time.Second // between two that count
+
 	// Of [Refill]: visits of a core node to its peers.
 	RefillEvery    = 5 * time.Minute  // between visits without doubt, with jitter
 	RefillPatience = 10 * time.Second // without progress, until a visit ends

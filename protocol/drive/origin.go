@@ -27,18 +27,20 @@ type Identity struct {
 	Epoch   func() (string, error)
 }
 
-// Adopt reads the origin of the store, or takes a new one when there is none
-// or renew is set. It returns ErrWrongNode for a store of another node or
-// cluster, with nothing written.
+// Adopt reads the origin of the store, or takes a new one when there is none,
+// when its record is damaged, or when renew is set. It returns ErrWrongNode for
+// a store of another node or cluster, with nothing written. If the record of the
+// cluster is damaged, the configuration is believed.
 func Adopt(tx session.Tx, id Identity, renew bool) (vclock.Origin, error) {
-	held, err := tx.Get(clusterKey)
+	held, damaged, err := readOwn(tx, clusterKey)
 	if err != nil {
 		return "", err
 	}
+	renew = renew || damaged
 	if held != nil && string(held) != id.Cluster {
 		return "", fmt.Errorf("%w: it is of cluster %q, the configuration says %q", ErrWrongNode, held, id.Cluster)
 	}
-	old, err := tx.Get(originKey)
+	old, _, err := readOwn(tx, originKey)
 	if err != nil {
 		return "", err
 	}
@@ -58,6 +60,13 @@ func Adopt(tx session.Tx, id Identity, renew bool) (vclock.Origin, error) {
 		return "", err
 	}
 	return o, tx.Put(originKey, []byte(o))
+}
+
+// readOwn reads one of the node's own records; nil if it is damaged.
+func readOwn(r session.Reader, key []byte) (value []byte, damaged bool, err error) {
+	value, err = r.Get(key)
+	damage, err := apart(err)
+	return value, damage != nil, err
 }
 
 // Renew takes a new origin under which rep writes from now on. The edge half is
@@ -101,12 +110,12 @@ func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, 
 // in the end, the replica writes under an origin that is not kept and so never
 // used by a later run: numbers stay unique.
 func leave(tx session.Tx, rep *replica.Replica, id Identity, space string) error {
-	kept, err := tx.Get(originKey)
+	kept, damaged, err := readOwn(tx, originKey)
 	if err != nil {
 		return err
 	}
 	head, err := replica.HeadOf(tx, protocol.Feed{Space: space, Origin: vclock.Origin(kept)})
-	if err != nil || head.Seq == 0 {
+	if err != nil || head.Seq == 0 && !damaged {
 		return err
 	}
 	_, err = Renew(tx, rep, id)

@@ -60,6 +60,8 @@ func (p *peer) now() replica.Now { return replica.Now{Wall: p.wall} }
 
 func (p *peer) feed() protocol.Feed { return protocol.Feed{Space: space, Origin: p.rep.Origin()} }
 
+func (p *peer) dot(n vclock.Seq) vclock.Dot { return vclock.Dot{Origin: p.rep.Origin(), Seq: n} }
+
 func (p *peer) write(cmd session.Command) (Answer, error) {
 	p.wall++
 	cmd.Space = space

@@ -105,6 +105,9 @@ func (r *Refill) Doubt(at protocol.Instant) {
 // refused for that, or all who start together would wait for each other.
 func (r *Refill) Admits(node string) bool { return r.caught && (r.settled || r.knows(node)) }
 
+// Settled reports whether the peers were asked since the start.
+func (r *Refill) Settled() bool { return r.settled }
+
 // Told takes note of what the edge half is told, after it.
 func (r *Refill) Told(at protocol.Instant, in protocol.EdgeInput) {
 	switch in := in.(type) {

@@ -16,17 +16,23 @@ import (
 var ErrNoRepair = errors.New("this kind of record is not repaired in place; " +
 	"move the data directory away and start again: what the core holds is fetched, under a new origin")
 
-// Repair is what to do about a damaged record: either fetch an op from another
-// replica ([RestoreOp]), or build a session again ([RebuildSession]).
+// Repair is what to do about a damaged record: fetch an op from another replica
+// ([RestoreOp]), build a session again ([RebuildSession]), or make the record
+// anew from others of this store ([Remake]).
 type Repair struct {
-	Op             *protocol.OpAsk // nil: rebuild the session
-	Space, Session string
+	Op             *protocol.OpAsk
+	Space, Session string // of the session to rebuild
+	Remake         bool
 }
 
 // RepairOf decides what to do about the damaged record at key. It returns
-// [ErrNoRepair] for what is neither an op nor part of a session. A repair that
-// came to nothing is tried again after RepairEvery.
+// [ErrNoRepair] for kinds that hold what nobody can tell again, such as the
+// evidence of a fork. A repair that came to nothing is tried again after
+// RepairEvery.
 func RepairOf(key []byte) (Repair, error) {
+	if how, _ := remakingOf(key); how != noRemake {
+		return Repair{Remake: true}, nil
+	}
 	kind, rest, _ := bytes.Cut(key, []byte("/"))
 	parts := bytes.SplitN(rest, []byte{0}, 3)
 	switch {

@@ -22,8 +22,13 @@ func TestRepairOf(t *testing.T) {
 	if want := (Repair{Space: space, Session: "s"}); err != nil || got != want {
 		t.Errorf("RepairOf a session's record = %+v, %v, want %+v", got, err, want)
 	}
-	for _, key := range []string{"", "n/origin", "f/shop\x00edge-1~a", "o/shop\x00edge-1~a", "o/shop\x00edge-1~a\x00short",
-		"s/shop", "s/shop\x00s", "x/1\x002\x003\x004"} {
+	for _, key := range []string{"n/origin", "f/shop\x00edge-1~a", "x/12345678\x00shop\x00s"} {
+		if got, err := RepairOf([]byte(key)); err != nil || got != (Repair{Remake: true}) {
+			t.Errorf("RepairOf(%q) = %+v, %v, want Remake", key, got, err)
+		}
+	}
+	for _, key := range []string{"", "n/commit", "f/shop", "o/shop\x00edge-1~a", "o/shop\x00edge-1~a\x00short",
+		"s/shop", "s/shop\x00s", "z/frame/shop\x00edge-1~a\x0012345678", "q/a\x00b\x00c"} {
 		if got, err := RepairOf([]byte(key)); !errors.Is(err, ErrNoRepair) {
 			t.Errorf("RepairOf(%q) = %+v, %v, want ErrNoRepair", key, got, err)
 		}
@@ -115,5 +120,36 @@ func TestRebuildSession(t *testing.T) {
 		if got := p.digest(); got.Sum != before.Sum {
 			t.Errorf("after damage to %q: digest %x, want %x", key, got.Sum, before.Sum)
 		}
+	}
+}
+
+// TestRepairOfAnOpAndItsSession: where an op and the log of its session are
+// damaged both, the op comes back first and then the session.
+func TestRepairOfAnOpAndItsSession(t *testing.T) {
+	t.Parallel()
+	p, other := newPeer(t, "edge-1"), newPeer(t, "core-1")
+	p.talk("s", 4)
+	other.ingest(p.frame(p.feed(), 1, 9))
+	before := p.digest()
+	slot := append(append(session.Prefix(space, "s"), 'l'), 0, 0, 0, 0, 0, 0, 0, 4)
+	if !p.disk.Rot(slot, rand.New(rand.NewPCG(3, 4))) {
+		t.Fatal("no slot 4")
+	}
+	p.rot(p.feed(), 2)
+	rebuild := func() error {
+		return p.disk.Update(func(tx session.Tx) error { return RebuildSession(tx, space, "s") })
+	}
+	if err := rebuild(); !errors.Is(err, session.ErrCorrupt) {
+		t.Errorf("RebuildSession without the op = %v, want ErrCorrupt", err)
+	}
+	ask := protocol.OpAsk{Feed: p.feed(), Seq: 2}
+	p.update(func(tx session.Tx) error {
+		return RestoreOp(tx, ask, encode(t, protocol.Upload{Frame: *other.frame(p.feed(), 2, 1)}))
+	})
+	if err := rebuild(); err != nil {
+		t.Errorf("RebuildSession = %v", err)
+	}
+	if got := p.digest(); got.Sum != before.Sum {
+		t.Errorf("digest %x, want %x", got.Sum, before.Sum)
 	}
 }

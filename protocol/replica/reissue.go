@@ -59,13 +59,9 @@ func (r *Replica) Reissue(tx session.Tx, now Now, f protocol.Feed, after vclock.
 func takeOut(tx session.Tx, f protocol.Feed, after, to vclock.Seq) ([]session.Op, error) {
 	var ops []session.Op
 	for seq := after + 1; seq <= to; seq++ {
-		rec, err := record(tx, f, seq)
+		op, _, err := opAt(tx, f, seq)
 		if err != nil {
 			return nil, err
-		}
-		op, err := session.DecodeOp(rec.Bytes)
-		if err != nil {
-			return nil, damaged(session.OpKey(f.Space, f.Origin, seq), err)
 		}
 		ops = append(ops, op)
 	}
@@ -75,6 +71,19 @@ func takeOut(tx session.Tx, f protocol.Feed, after, to vclock.Seq) ([]session.Op
 		}
 	}
 	return ops, nil
+}
+
+// opAt reads the op of a record that must exist.
+func opAt(r session.Reader, f protocol.Feed, seq vclock.Seq) (session.Op, session.Record, error) {
+	rec, err := record(r, f, seq)
+	if err != nil {
+		return session.Op{}, rec, err
+	}
+	op, err := session.DecodeOp(rec.Bytes)
+	if err != nil {
+		return op, rec, damaged(session.OpKey(f.Space, f.Origin, seq), err)
+	}
+	return op, rec, nil
 }
 
 // again stores the ops under new dots, unapplied, and rebuilds the sessions.
@@ -95,7 +104,8 @@ func (r *Replica) again(tx session.Tx, now Now, f protocol.Feed, after vclock.Se
 		if err != nil {
 			return fmt.Errorf("encode op %v again as %v: %w", op.Dot, moved.Dot, err)
 		}
-		if err := a.store(protocol.Entry{Bytes: b, Hash: protocol.HashOp(b)}, 0); err != nil {
+		_, hollow := op.Body.(session.Erased)
+		if err := a.store(protocol.Entry{Bytes: b, Hash: protocol.HashOp(b), Hollow: hollow}, 0); err != nil {
 			return err
 		}
 	}
@@ -161,13 +171,9 @@ func rebuildAll(tx session.Tx, space string, touched map[string]bool) error {
 	dots := make(map[string][]vclock.Dot, len(touched))
 	for _, h := range heads {
 		for seq := vclock.Seq(1); seq <= h.Seq; seq++ {
-			rec, err := record(tx, h.Feed, seq)
+			op, _, err := opAt(tx, h.Feed, seq)
 			if err != nil {
 				return err
-			}
-			op, err := session.DecodeOp(rec.Bytes)
-			if err != nil {
-				return damaged(session.OpKey(space, h.Origin, seq), err)
 			}
 			if touched[op.Session] {
 				dots[op.Session] = append(dots[op.Session], op.Dot)

@@ -17,8 +17,14 @@ import (
 // predecessor: order within the feed is kept, order among feeds nearly so. Where
 // the session's log is damaged too, the record has no slot until the session is
 // rebuilt ([Rebuild]).
+//
+// Where the neighbour behind is damaged too, or the head behind the last record,
+// nothing of ours proves the content: it is taken if it follows on the record before.
 func Restore(tx session.Tx, f *protocol.Frame) error {
 	head, err := HeadOf(tx, f.Feed)
+	if errors.Is(err, session.ErrCorrupt) {
+		head.Seq, err = lastOf(tx, f.Feed)
+	}
 	if err != nil {
 		return err
 	}
@@ -39,24 +45,45 @@ func Restore(tx session.Tx, f *protocol.Frame) error {
 	return nil
 }
 
-// fits checks the frame's chain against the sound records on both sides: the
-// one before it and, when it does not end at the head, the one after it.
+// fits checks the frame's chain against the feed's head when it ends there, else
+// against the sound record after it. Where that is damaged too, or the head is
+// not known, the record before the frame must be sound and lead to it.
 func fits(tx session.Tx, f *protocol.Frame, head protocol.Head) error {
 	fork := &ForkError{Feed: f.Feed, At: f.To()}
+	before, lower := chainBefore(tx, f)
+	if lower != nil && !errors.Is(lower, session.ErrCorrupt) {
+		return lower
+	}
+	if lower == nil && before != f.Prev {
+		return fork
+	}
 	if f.To() == head.Seq {
-		if f.Last != head.Chain {
+		switch {
+		case head.Chain == protocol.Chain{}:
+			return lower
+		case f.Last != head.Chain:
 			return fork
 		}
 		return nil
 	}
 	next, err := record(tx, f.Feed, f.To()+1)
-	if err != nil {
+	switch {
+	case errors.Is(err, session.ErrCorrupt):
+		return lower
+	case err != nil:
 		return err
-	}
-	if f.Last.Next(entryOf(next).Hash) != next.Chain {
+	case f.Last.Next(entryOf(next).Hash) != next.Chain:
 		return fork
 	}
 	return nil
+}
+
+func chainBefore(tx session.Tx, f *protocol.Frame) (protocol.Chain, error) {
+	if f.From == 1 {
+		return protocol.Chain{}, nil
+	}
+	rec, err := record(tx, f.Feed, f.From-1)
+	return rec.Chain, err
 }
 
 func restore(tx session.Tx, f protocol.Feed, dot vclock.Dot, chain protocol.Chain, e protocol.Entry) error {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/causeway-sync/causeway/clocksync"
@@ -26,9 +27,13 @@ type Now struct {
 var clockKey = []byte("n/clock")
 
 // Open returns a replica that writes as origin, with a clock that continues
-// behind every stamp of earlier runs on this store.
+// behind every stamp of earlier runs on this store. If the record of the clock
+// is damaged, the node's own ops tell how far it went.
 func Open(r session.Reader, origin vclock.Origin) (*Replica, error) {
 	bound, err := loadBound(r)
+	if errors.Is(err, session.ErrCorrupt) {
+		bound, err = boundOfOps(r, protocol.NodeOf(origin))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open replica: %w", err)
 	}
@@ -66,10 +71,63 @@ func (r *Replica) Write(tx session.Tx, now Now, cmd session.Command) (session.Wr
 
 func (r *Replica) saveBound(tx session.Tx) error {
 	bound, err := loadBound(tx)
+	if errors.Is(err, session.ErrCorrupt) {
+		return r.KeepBound(tx)
+	}
 	if err != nil || bound >= r.clock.Bound() {
 		return err
 	}
+	return r.KeepBound(tx)
+}
+
+// KeepBound writes how far the clock may have gone.
+func (r *Replica) KeepBound(tx session.Tx) error {
 	return tx.Put(clockKey, binary.BigEndian.AppendUint64(nil, r.clock.Bound()))
+}
+
+// boundOfOps is behind the stamps of all ops that a node wrote, as far as they
+// can be read: they rise in each feed.
+func boundOfOps(r session.Reader, node string) (uint64, error) {
+	spaces, err := Spaces(r)
+	if err != nil {
+		return 0, err
+	}
+	var bound uint64
+	for _, space := range spaces {
+		heads, err := Heads(r, space)
+		if err != nil {
+			return 0, err
+		}
+		for _, h := range heads {
+			if protocol.NodeOf(h.Origin) != node {
+				continue
+			}
+			last, err := lastStamp(r, h)
+			if err != nil {
+				return 0, err
+			}
+			bound = max(bound, last.Wall+1)
+		}
+	}
+	return bound, nil
+}
+
+// lastStamp is the stamp of the last op of a feed that can be read.
+func lastStamp(r session.Reader, h FeedHead) (clocksync.Stamp, error) {
+	for seq := h.Seq; seq > 0; seq-- {
+		rec, err := record(r, h.Feed, seq)
+		if err == nil {
+			var op session.Op
+			if op, err = session.DecodeOp(rec.Bytes); err == nil {
+				return op.Stamp, nil
+			}
+			continue
+		}
+		if !errors.Is(err, session.ErrCorrupt) {
+			return clocksync.Stamp{}, err
+		}
+	}
+	return clocksync.Stamp{}, nil
 }
 
 func loadBound(r session.Reader) (uint64, error) {

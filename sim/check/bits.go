@@ -30,15 +30,6 @@ func (b bitset) intersect(c bitset) {
 	}
 }
 
-func (b bitset) empty() bool {
-	for _, word := range b {
-		if word != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // each calls do for every member, in ascending order.
 func (b bitset) each(do func(int32)) {
 	for i, word := range b {

@@ -64,7 +64,8 @@ func (s *session) judgeUnknown(j *judge, v *view) {
 		default:
 			continue
 		}
-		j.violate("unknown "+v.node+" "+s.name, out, "%s does not know the session, which it had shown or written to before", v.where())
+		j.violate("unknown "+v.node+" "+s.name, out,
+			"%s does not know the session, which it had shown or written to before", v.where())
 		return
 	}
 }

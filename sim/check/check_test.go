@@ -147,8 +147,8 @@ func busy(nodes, sessions, calls, readEvery int) *History {
 		if i%20 == 0 {
 			id = 0
 		}
-		c := Call{ID: i, Client: "c", Node: fmt.Sprintf("edge-%d", n), Space: "default", Session: fmt.Sprintf("s%d", id), Outcome: OK,
-			Begin: time.Duration(i) * 10 * time.Millisecond}
+		c := Call{ID: i, Client: "c", Node: fmt.Sprintf("edge-%d", n), Space: "default",
+			Session: fmt.Sprintf("s%d", id), Outcome: OK, Begin: time.Duration(i) * 10 * time.Millisecond}
 		c.End = c.Begin + time.Millisecond
 		s := &shown[id]
 		switch value := fmt.Sprintf("v%d", i); {
@@ -179,7 +179,8 @@ func busy(nodes, sessions, calls, readEvery int) *History {
 		h.Calls = append(h.Calls, c)
 	}
 	for n := range min(nodes, 8) {
-		f := Final{Node: fmt.Sprintf("edge-%d", n), Spaces: []string{"default"}, Digests: map[string]string{"default": "d"}, Sessions: map[string]Seen{}}
+		f := Final{Node: fmt.Sprintf("edge-%d", n), Spaces: []string{"default"},
+			Digests: map[string]string{"default": "d"}, Sessions: map[string]Seen{}}
 		for id := range shown {
 			seen := shown[id]
 			seen.State = cmp.Or(seen.State, "initialized")

@@ -42,7 +42,8 @@ func (s *session) judgeConditions(j *judge) {
 			if other.begin <= since || other.many == 0 || !other.sole || s.removal(other.first) {
 				continue
 			}
-			j.violate("", Violation{Node: c.Node, Session: s.name, At: c.End, Calls: []int{int(other.calls[0]), int(r.calls[0])}},
+			calls := []int{int(other.calls[0]), int(r.calls[0])}
+			j.violate("", Violation{Node: c.Node, Session: s.name, At: c.End, Calls: calls},
 				"%s took call %d (%s) at version %s, which was known before call %d (%s) moved the session on",
 				c.Node, r.calls[0], c.Do, c.IfMatch, other.calls[0], other.do)
 			break

@@ -52,7 +52,8 @@ func convergence(ix *index) Verdict {
 func (ix *index) judgeIdle(j *judge, f *Final) {
 	for _, space := range sortedKeys(f.Backlog) {
 		if n := f.Backlog[space]; n != 0 {
-			j.violate("", Violation{Node: f.Node, At: ix.last}, "%s has %d ops of %s that the core is not known to hold", f.Node, n, space)
+			j.violate("", Violation{Node: f.Node, At: ix.last},
+				"%s has %d ops of %s that the core is not known to hold", f.Node, n, space)
 		}
 	}
 	for _, space := range sortedKeys(f.Waiting) {

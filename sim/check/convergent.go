@@ -57,7 +57,8 @@ func (s *session) judgeThinAir(j *judge, v *view) {
 	for _, g := range v.sights {
 		if g.write < 0 && g.as.ofRegister() {
 			value, place := v.name(g)
-			j.violate("thin air "+value+s.name, s.at(v), "ThinAirRead: %s shows %q as %s, which nobody wrote", v.where(), value, place)
+			j.violate("thin air "+value+s.name, s.at(v),
+				"ThinAirRead: %s shows %q as %s, which nobody wrote", v.where(), value, place)
 		}
 	}
 }

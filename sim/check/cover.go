@@ -79,7 +79,7 @@ func (l *look) covers(w int32) (missing string, ok bool) {
 	case Add:
 		return "", s.mixed(r.target) || r.clashing
 	case Insert:
-		return s.writes[w].values[0].Value, s.mixed(r.target) || s.mayBeRemoved(w)
+		return s.writes[w].values[0].Value, s.mixed(r.target) || s.mayBeRemoved(l.v, w)
 	case Remove:
 		return "", s.mixed(r.target) || l.removed(w)
 	case Redact:
@@ -106,18 +106,20 @@ func (l *look) find(id string) (int32, bool) {
 }
 
 // hasMessage reports whether an appended message is there, edited or redacted
-// perhaps. One whose id nobody ever learned may be any whose content says
-// nothing about it.
+// perhaps. One whose id nobody ever learned may be any of which it is not known
+// who put it, or the one of another request with its key.
 func (l *look) hasMessage(w int32) bool {
-	ids := l.s.ids[w]
-	for _, id := range ids {
+	for _, id := range l.s.ids[w] {
 		if _, ok := l.message(id); ok {
 			return true
 		}
 	}
-	return len(ids) == 0 && slices.ContainsFunc(l.v.seen.Messages, func(m Message) bool {
+	r := l.s.writes[w].req
+	if len(l.s.ids[w]) > 0 || r.clashing {
+		return r.clashing && len(l.s.ids[w]) == 0
+	}
+	return slices.ContainsFunc(l.v.seen.Messages, func(m Message) bool {
 		author := l.s.ix.authors[m.Origin]
-		r := l.s.writes[w].req
 		return len(l.s.puts[m.ID]) == 0 && (author == "" || author == severalAuthors || !r.sole || author == r.maker)
 	})
 }
@@ -153,15 +155,18 @@ func (l *look) coversPieces(w int32) (missing string, ok bool) {
 	return "", true
 }
 
-// mayBeRemoved reports whether somebody may have removed what w put into a set.
-func (s *session) mayBeRemoved(w int32) bool {
-	r := s.writes[w].req
-	for _, y := range s.removes[element(r.target, s.writes[w].values[0].Value)] {
-		if s.mayFollow(y, w) {
-			return true
-		}
+// mayBeRemoved reports whether somebody may have removed what w put into a set:
+// in the end, every op of it.
+func (s *session) mayBeRemoved(v *view, w int32) bool {
+	removes := s.removes[element(s.writes[w].req.target, s.writes[w].values[0].Value)]
+	removed := func(origin string) bool {
+		return slices.ContainsFunc(removes, func(y int32) bool { return s.mayReplace(v, y, w, origin) })
 	}
-	return false
+	l := s.lists[v.node]
+	if !v.isFinal() || l == nil || len(l.ops[w]) == 0 {
+		return removed("")
+	}
+	return !slices.ContainsFunc(l.ops[w], func(op listedOp) bool { return !removed(op.origin) })
 }
 
 // mayBeDropped reports whether some edit of the text may have taken a value away.

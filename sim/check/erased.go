@@ -39,7 +39,8 @@ func (s *session) judgeErased(j *judge, known map[placeName]erasure) {
 			}
 			j.Examined++
 			if by, ok := s.erasedBefore(known, c.Node, c.Begin, c.End); ok {
-				j.violate(fmt.Sprint("took ", call), Violation{Node: c.Node, Session: s.name, At: c.End, Calls: []int{by, int(call)}},
+				out := Violation{Node: c.Node, Session: s.name, At: c.End, Calls: []int{by, int(call)}}
+				j.violate(fmt.Sprint("took ", call), out,
 					"%s took call %d (%s), though it knew from call %d that the session is erased", c.Node, call, c.Do, by)
 			}
 		}
@@ -109,7 +110,8 @@ func (s *session) judgeErasedView(j *judge, v *view, known map[placeName]erasure
 	}
 	j.Examined++
 	if by, ok := s.erasedBefore(known, v.node, v.begin, v.end); ok {
-		j.violate(fmt.Sprint("back ", v.node, s.name), s.at(v, int32(by)), "%s shows the session %s, though it knew from call %d that it is erased",
+		j.violate(fmt.Sprint("back ", v.node, s.name), s.at(v, int32(by)),
+			"%s shows the session %s, though it knew from call %d that it is erased",
 			v.where(), goneText(v.seen), by)
 		return true
 	}
@@ -118,7 +120,8 @@ func (s *session) judgeErasedView(j *judge, v *view, known map[placeName]erasure
 	}
 	for _, w := range s.erases {
 		if r := s.writes[w].req; r.acked && !s.excused(w) {
-			j.violate("", s.at(v, r.calls[0]), "%s shows the session %s, which call %d erased", v.where(), goneText(v.seen), r.calls[0])
+			j.violate("", s.at(v, r.calls[0]),
+				"%s shows the session %s, which call %d erased", v.where(), goneText(v.seen), r.calls[0])
 			break
 		}
 	}
@@ -157,5 +160,7 @@ func (ix *index) judgeErasedList(j *judge, l *list, known map[*session]map[place
 }
 
 func (s *session) goneInTheEnd(node string) bool {
-	return slices.ContainsFunc(s.views, func(v *view) bool { return v.isFinal() && v.node == node && v.seen.Gone == "erased" })
+	return slices.ContainsFunc(s.views, func(v *view) bool {
+		return v.isFinal() && v.node == node && v.seen.Gone == "erased"
+	})
 }

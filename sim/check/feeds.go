@@ -128,7 +128,8 @@ func (f *feedCheck) compare(l *list, op *Op, known *listing) {
 	if known.op == op || f.sameOp(l.space, known.op, op) || f.fellBack(l) || f.fellBack(known.by) {
 		return
 	}
-	f.j.violate(fmt.Sprint("content ", l.space, op.dot()), l.violation(op.Session), "%s lists op %s.%d of %s as %s, %s lists it as %s",
+	f.j.violate(fmt.Sprint("content ", l.space, op.dot()), l.violation(op.Session),
+		"%s lists op %s.%d of %s as %s, %s lists it as %s",
 		l.where(), op.Origin, op.Seq, l.space, op.text(), known.by.where(), known.op.text())
 }
 

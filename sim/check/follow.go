@@ -15,6 +15,8 @@ type listed struct {
 	node      string
 	unordered bool
 	ops       [][]listedOp // by write
+	none      bitset       // writes that surely had no effect
+	keys      bool         // the list shows idempotency keys
 }
 
 // listedOp is an op in a list of changes. There is one for each origin at most
@@ -107,6 +109,9 @@ func (ix *index) list() {
 			}
 		}
 	}
+	for i := range ix.h.Finals {
+		ix.matchNameless(&ix.h.Finals[i])
+	}
 }
 
 func (s *session) listOp(f *Final, op *Op, at int32) {
@@ -118,10 +123,12 @@ func (s *session) listOp(f *Final, op *Op, at int32) {
 		last = w
 		l := s.lists[f.Node]
 		if l == nil {
-			l = &listed{f.Node, f.Unordered, make([][]listedOp, len(s.writes))}
+			l = &listed{node: f.Node, unordered: f.Unordered, ops: make([][]listedOp, len(s.writes)),
+				none: newBitset(len(s.writes))}
 			s.lists[f.Node] = l
 		}
 		l.ops[w] = append(l.ops[w], listedOp{op.Origin, at})
+		l.keys = l.keys || op.Key != ""
 		s.ix.attribute(op.Origin, s.writes[w].req)
 	})
 }
@@ -129,15 +136,22 @@ func (s *session) listOp(f *Final, op *Op, at int32) {
 // ofOp calls do for each write that an op surely came of: by its values, or if
 // it has none, by its key.
 func (s *session) ofOp(op *Op, do func(w int32)) {
+	kind := kindOf(op.Kind)
 	for _, value := range op.Values {
-		if w, _ := s.find(value); w >= 0 && s.wrote(w, op, value) {
+		w, _ := s.find(value)
+		switch {
+		case w < 0:
+		case s.wrote(w, op, value):
 			do(w)
+		case kind == Remove && op.Key == "":
+			if list := s.removes[element(s.writes[w].req.target, value)]; len(list) == 1 {
+				do(list[0])
+			}
 		}
 	}
 	if op.Key == "" {
 		return
 	}
-	kind := kindOf(op.Kind)
 	for _, r := range s.keyed[op.Key] {
 		if r.many == 1 && !r.clashing && fits(kind, r.do) && (len(op.Values) == 0 || r.do == Remove) {
 			do(r.first)
@@ -282,7 +296,9 @@ func (s *session) absent(v *view, w int32) bool {
 	if !v.isFinal() || l == nil || len(l.ops[w]) > 0 {
 		return false
 	}
-	return slices.ContainsFunc(s.writes[w].values, func(v Value) bool { return v.Value != "" })
+	r := s.writes[w].req
+	told := slices.ContainsFunc(s.writes[w].values, func(v Value) bool { return v.Value != "" })
+	return told || l.none.has(w) || l.keys && r.key != "" && !r.clashing
 }
 
 // removal reports whether a write takes a leaf away.

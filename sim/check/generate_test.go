@@ -24,6 +24,7 @@ type generator struct {
 	epochs   int
 	sessions []string
 	bits     map[string]int
+	keys     map[string][]string
 	ops      []*modelOp // all that were ever made
 	by       map[*modelOp]int
 }
@@ -44,7 +45,8 @@ type options struct {
 }
 
 func generate(seed uint64, o options) *generator {
-	g := &generator{rng: rand.New(rand.NewPCG(seed, 7)), known: map[string]string{}, bits: map[string]int{}, by: map[*modelOp]int{}}
+	g := &generator{rng: rand.New(rand.NewPCG(seed, 7)), known: map[string]string{}, bits: map[string]int{},
+		keys: map[string][]string{}, by: map[*modelOp]int{}}
 	g.h.Excused, g.h.ExcusedCalls = map[string]bool{}, map[int]bool{}
 	for i := range o.nodes {
 		name := fmt.Sprintf("edge-%d", i+1)
@@ -169,6 +171,10 @@ func (g *generator) begin() {
 	if c.Do != Read && c.Do != ReadAll {
 		if g.one(2) {
 			c.Key = fmt.Sprintf("k%d", len(g.h.Calls))
+			if old := g.keys[id]; len(old) > 0 && g.one(25) { // by mistake
+				c.Key = old[g.rng.IntN(len(old))]
+			}
+			g.keys[id] = append(g.keys[id], c.Key)
 		}
 		if g.one(12) && c.Do != Open {
 			c.IfMatch = g.known[id]
@@ -300,8 +306,9 @@ func (g *generator) land() {
 			g.known[c.Session] = cmpOr(c.Version, g.known[c.Session])
 		}
 		if c.Key != "" && f.retries < 2 && (c.Outcome == NoAnswer && !g.one(4) || g.one(8)) {
-			again := Call{Client: c.Client, Node: c.Node, Space: c.Space, Session: c.Session, Do: c.Do, Key: c.Key,
-				IfMatch: c.IfMatch, Values: c.Values, Target: c.Target, By: c.By, To: c.To, TTL: c.TTL, Drops: c.Drops, WantCore: c.WantCore}
+			again := *c
+			again.Outcome, again.End, again.Code, again.Version, again.Core = NoAnswer, 0, "", "", false
+			again.Seen, again.IDs, again.Replayed = nil, nil, false
 			if g.one(2) {
 				again.Node = g.replicas[g.rng.IntN(len(g.replicas))].node
 			}
@@ -369,8 +376,9 @@ func (g *generator) finish() {
 	g.now += time.Second
 	g.h.Settled, g.h.Bound = g.now, 10*time.Second
 	for _, r := range g.replicas {
-		f := Final{Node: r.node, Sessions: map[string]Seen{}, Spaces: []string{"default"}, Digests: map[string]string{"default": "d"},
-			Ops: map[string][]Op{"default": r.changes()}, Backlog: map[string]int{"default": 0}, Waiting: map[string]int{"default": 0}}
+		f := Final{Node: r.node, Sessions: map[string]Seen{}, Spaces: []string{"default"},
+			Digests: map[string]string{"default": "d"}, Ops: map[string][]Op{"default": r.changes()},
+			Backlog: map[string]int{"default": 0}, Waiting: map[string]int{"default": 0}}
 		for _, id := range g.sessions {
 			if seen := show(r.of(id)); seen.Gone != "unknown" {
 				f.Sessions["default/"+id] = seen

@@ -143,7 +143,7 @@ type Op struct {
 	Origin  string
 	Seq     uint64
 	Session string
-	Key     string // idempotency key, as far as the changes show it
+	Key     string // idempotency key; empty for all if the changes do not show it
 	Wall    uint64 // of its stamp, in milliseconds
 	Logical uint16
 	// Kind is the name of the [Action], or "expire", "erased" (the session is gone

@@ -66,6 +66,7 @@ type session struct {
 	erases    []int32
 	opens     []int32
 	epochs    map[int32]int      // what epochAtLeast found
+	bounds    map[int32]int      // what epochAtMost found
 	together  map[[2]int32]bool  // concurrent values that some read showed beside each other
 	over      map[int32]int32    // for a write that is not shown: one that may have replaced it
 	mixture   map[string]bool    // what mixed found
@@ -154,11 +155,12 @@ func (ix *index) session(space, id string) *session {
 	name := space + "/" + id
 	s := ix.named[name]
 	if s == nil {
-		s = &session{ix: ix, name: name, space: space, id: id, byPlace: map[placeName]int32{}, keyed: map[string][]*request{}, puts: map[string][]int32{},
-			ids: map[int32][]string{}, numbers: map[string]int32{}, edits: map[string][]int32{}, redacts: map[string][]int32{},
+		s = &session{ix: ix, name: name, space: space, id: id, byPlace: map[placeName]int32{}, keyed: map[string][]*request{},
+			puts: map[string][]int32{},
+			ids:  map[int32][]string{}, numbers: map[string]int32{}, edits: map[string][]int32{}, redacts: map[string][]int32{},
 			leaves: map[string][]int32{}, adds: map[string][]int32{}, inserts: map[string][]int32{},
 			removes: map[string][]int32{}, texts: map[string][]int32{}, together: map[[2]int32]bool{},
-			over: map[int32]int32{}, mixture: map[string]bool{}, epochs: map[int32]int{},
+			over: map[int32]int32{}, mixture: map[string]bool{}, epochs: map[int32]int{}, bounds: map[int32]int{},
 			nearby: map[string][]int32{}, crossings: map[string]bool{}, lists: map[string]*listed{}}
 		ix.named[name] = s
 		ix.sessions = append(ix.sessions, s)

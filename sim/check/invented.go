@@ -117,10 +117,12 @@ func (ix *index) judgeChange(j *judge, l *list, op *Op, value string) {
 	at, ok := ix.values[value]
 	switch {
 	case !ok:
-		j.violate("op "+value, l.violation(op.Session), "%s lists %q in op %s.%d (%s), which nobody wrote", l.where(), value, op.Origin, op.Seq, op.Kind)
+		j.violate("op "+value, l.violation(op.Session),
+			"%s lists %q in op %s.%d (%s), which nobody wrote", l.where(), value, op.Origin, op.Seq, op.Kind)
 		return
 	case at.s.id != op.Session || at.s.space != l.space:
-		j.violate("session of op "+value, l.violation(op.Session), "%s lists %q in op %s.%d of session %s, which was written in %s",
+		j.violate("session of op "+value, l.violation(op.Session),
+			"%s lists %q in op %s.%d of session %s, which was written in %s",
 			l.where(), value, op.Origin, op.Seq, op.Session, at.s.name)
 		return
 	}
@@ -132,7 +134,8 @@ func (ix *index) judgeChange(j *judge, l *list, op *Op, value string) {
 		return
 	}
 	if r.begin > l.end {
-		j.violate("early op "+value, l.violation(op.Session), "%s lists %s before it was submitted", l.where(), at.s.describe(at.write))
+		j.violate("early op "+value, l.violation(op.Session),
+			"%s lists %s before it was submitted", l.where(), at.s.describe(at.write))
 	}
 }
 

@@ -14,11 +14,13 @@ func judgeable(ix *index) Verdict {
 		j.Examined++
 		if text := faultOf(h, i); text != "" {
 			c := &h.Calls[i]
-			j.violate("", Violation{Node: c.Node, Session: c.Space + "/" + c.Session, At: c.Begin, Calls: []int{i}}, "call %d %s", i, text)
+			j.violate("", Violation{Node: c.Node, Session: c.Space + "/" + c.Session, At: c.Begin, Calls: []int{i}},
+				"call %d %s", i, text)
 		}
 	}
 	for _, c := range ix.twice {
-		j.violate("", Violation{Calls: []int{c.first, c.second}}, "calls %d and %d write the same value %q", c.first, c.second, c.value)
+		j.violate("", Violation{Calls: []int{c.first, c.second}},
+			"calls %d and %d write the same value %q", c.first, c.second, c.value)
 	}
 	for _, s := range ix.sessions {
 		s.judgeAdditions(j)

@@ -93,7 +93,8 @@ func (s *session) judgeState(j *judge, v *view) {
 		j.violate(fmt.Sprint("initialized ", v.node, s.name), s.at(v, s.callsOf(surely)...),
 			"%s shows the session as initialized in spite of %s", v.where(), s.describe(surely[0]))
 	case state != "initialized" && !asked:
-		j.violate(fmt.Sprint("unasked ", state, s.name), s.at(v), "%s shows the session as %s, which nobody asked for", v.where(), state)
+		j.violate(fmt.Sprint("unasked ", state, s.name), s.at(v),
+			"%s shows the session as %s, which nobody asked for", v.where(), state)
 	default:
 		if s.judgeLeft(j, v, surely) {
 			s.judgeHighest(j, v, surely)
@@ -173,7 +174,8 @@ func (s *session) movesOn(y, w int32) bool {
 // mayHaveReopened reports whether some reopening may have come before a move.
 func (s *session) mayHaveReopened(y int32) bool {
 	return slices.ContainsFunc(s.moves, func(x int32) bool {
-		return x != y && s.writes[x].req.to == reopened && s.writes[x].req.possible && s.writes[x].req.begin <= s.writes[y].req.end
+		r := s.writes[x].req
+		return x != y && r.to == reopened && r.possible && r.begin <= s.writes[y].req.end
 	})
 }
 
@@ -197,20 +199,27 @@ func (s *session) epochAtLeast(w int32) int {
 	return best
 }
 
-// epochAtMost bounds the epoch of the state that a view shows: by the
-// reopenings that may have been made by then.
+// epochAtMost bounds the epoch of the state that a view shows: by the reopenings
+// that the moves to that state may have seen.
 func (s *session) epochAtMost(v *view) int {
-	n := 0
+	most := 0
 	for _, x := range s.moves {
 		r := s.writes[x].req
-		if r.to == reopened && r.possible && r.begin <= v.end {
-			n++
+		if !r.possible || r.begin > v.end || stateAfter(r.to) != v.seen.State {
+			continue
 		}
+		bound, ok := s.bounds[x]
+		if !ok {
+			for _, y := range s.moves {
+				if to := s.writes[y].req; to.to == reopened && to.possible && (y == x || s.mayFollow(x, y)) {
+					bound++
+				}
+			}
+			s.bounds[x] = bound
+		}
+		most = max(most, bound)
 	}
-	if v.seen.State == "initialized" {
-		return 0
-	}
-	return n
+	return most
 }
 
 // judgeMove holds the answer to a move against what its node can have shown

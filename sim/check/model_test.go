@@ -20,8 +20,8 @@ type modelOp struct {
 	deps           map[string]uint64 // of the session: by origin the latest op seen
 	at             stamp
 	do             Action // or expires
-	key            string
-	index          int // within the request
+	key, request   string // the request is what a key was used for
+	index          int    // within the request
 	id             string
 	parent         string
 	target, to     string
@@ -101,8 +101,13 @@ func (r *replica) write(c *Call, wall uint64) (code string, replayed bool, made 
 	if now.Gone == "erased" {
 		return "session_erased", false, nil
 	}
-	if known := replay(ops, c.Key); len(known) >= max(1, appended(c)) {
-		return "", true, known
+	known := replay(ops, c.Key)
+	mine := slices.DeleteFunc(slices.Clone(known), func(op *modelOp) bool { return op.request != requestOf(c) })
+	switch {
+	case len(mine) >= max(1, appended(c)):
+		return "", true, mine[:max(1, appended(c))]
+	case len(known) > 0 && len(mine) == 0:
+		return "idempotency_key_reused", false, nil
 	}
 	switch {
 	case c.Do == Open && now.Gone == "":
@@ -141,13 +146,16 @@ func appended(c *Call) int {
 	return 0
 }
 
+// requestOf is the same for calls that ask for the same.
+func requestOf(c *Call) string { return fmt.Sprint(c.Do, c.Target, c.By, c.To, c.Values, c.Drops) }
+
 // emit makes the i-th op of a call and applies it.
 func (r *replica) emit(c *Call, i int, wall uint64) *modelOp {
 	ops := r.of(c.Session)
-	now := show(ops)
 	r.next++
 	op := &modelOp{origin: r.origin, author: r.node, seq: r.next, session: c.Session, deps: map[string]uint64{}, do: c.Do,
-		key: c.Key, index: i, target: c.Target, to: c.To, by: c.By, values: c.Values, drops: c.Drops, epoch: epochOf(ops)}
+		key: c.Key, request: requestOf(c), index: i, target: c.Target, to: c.To,
+		by: c.By, values: c.Values, drops: c.Drops, epoch: epochOf(ops)}
 	last := stamp{}
 	for _, seen := range ops {
 		op.deps[seen.origin] = max(op.deps[seen.origin], seen.seq)
@@ -165,8 +173,8 @@ func (r *replica) emit(c *Call, i int, wall uint64) *modelOp {
 	switch c.Do {
 	case Append:
 		op.values = c.Values[i : i+1]
-		if len(now.Messages) > 0 {
-			op.parent = now.Messages[len(now.Messages)-1].ID
+		if messages := messagesOf(ops); len(messages) > 0 {
+			op.parent = messages[len(messages)-1].ID
 		}
 		switch {
 		case c.Values[i].ID != "":
@@ -177,7 +185,7 @@ func (r *replica) emit(c *Call, i int, wall uint64) *modelOp {
 			op.id = fmt.Sprintf("%s.%d", op.origin, op.seq)
 		}
 	case Patch:
-		op.values = withRemovals(c.Values, &now)
+		op.values = withRemovals(c.Values, ops)
 	case Move:
 		if c.To == reopened {
 			op.epoch++
@@ -187,12 +195,16 @@ func (r *replica) emit(c *Call, i int, wall uint64) *modelOp {
 	return op
 }
 
-// withRemovals adds the removal of leaves above and below the written ones.
-func withRemovals(values []Value, now *Seen) []Value {
+// withRemovals adds the removal of leaves above and below the written ones, and
+// below the removed ones.
+func withRemovals(values []Value, ops []*modelOp) []Value {
+	var now Seen
+	leavesIn(&now, kind(ops, Patch))
 	out := slices.Clone(values)
 	for _, l := range now.Leaves {
 		for _, v := range values {
-			if v.Value != "" && l.Path != v.ID && related(l.Path, v.ID) && !l.Deleted {
+			inTheWay := v.Value != "" && related(l.Path, v.ID) || strings.HasPrefix(l.Path, v.ID+"/")
+			if l.Path != v.ID && inTheWay && !l.Deleted {
 				out = append(out, Value{ID: l.Path})
 			}
 		}
@@ -241,11 +253,16 @@ func show(ops []*modelOp) Seen {
 	case expired(ops):
 		return Seen{Gone: "expired"}
 	}
-	s := Seen{State: stateOf(ops), Version: versionOf(ops), Counters: map[string]int64{}, Sets: map[string][]string{}, Texts: map[string]string{}}
+	s := Seen{State: stateOf(ops), Version: versionOf(ops), Counters: map[string]int64{},
+		Sets: map[string][]string{}, Texts: map[string]string{}}
 	s.Messages = messagesOf(ops)
 	leavesIn(&s, kind(ops, Patch))
 	counted := map[string]bool{}
-	for _, op := range kind(ops, Add) {
+	adds := kind(ops, Add)
+	slices.SortFunc(adds, func(a, b *modelOp) int {
+		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.seq, b.seq))
+	})
+	for _, op := range adds {
 		if op.key == "" || !counted[op.target+op.key] {
 			s.Counters[op.target] += op.by
 		}
@@ -299,6 +316,7 @@ func messagesOf(ops []*modelOp) []Message {
 	for _, op := range kind(ops, Append) {
 		puts[op.id] = append(puts[op.id], op)
 	}
+	edits, redacts := byTarget(kind(ops, Edit)), byTarget(kind(ops, Redact))
 	children := map[string][]string{}
 	for id, list := range puts {
 		slices.SortFunc(list, (*modelOp).less)
@@ -314,7 +332,7 @@ func messagesOf(ops []*modelOp) []Message {
 		list := children[parent]
 		slices.SortFunc(list, func(a, b string) int { return puts[a][0].less(puts[b][0]) })
 		for _, id := range list {
-			messages = append(messages, messageOf(ops, puts[id]))
+			messages = append(messages, messageOf(puts[id], edits[id], redacts[id]))
 			walk(id)
 		}
 	}
@@ -322,18 +340,24 @@ func messagesOf(ops []*modelOp) []Message {
 	return messages
 }
 
-func messageOf(ops []*modelOp, puts []*modelOp) Message {
-	first := puts[0]
-	m := Message{ID: first.id, Value: first.values[0].Value, Parent: first.parent, Origin: first.origin, At: int64(first.at.wall)}
-	about := func(do Action) []*modelOp {
-		return slices.DeleteFunc(kind(ops, do), func(op *modelOp) bool { return op.target != m.ID })
+func byTarget(ops []*modelOp) map[string][]*modelOp {
+	targets := map[string][]*modelOp{}
+	for _, op := range ops {
+		targets[op.target] = append(targets[op.target], op)
 	}
-	if len(about(Redact)) > 0 {
+	return targets
+}
+
+func messageOf(puts, edits, redacts []*modelOp) Message {
+	first := puts[0]
+	m := Message{ID: first.id, Value: first.values[0].Value, Parent: first.parent, Origin: first.origin,
+		At: int64(first.at.wall)}
+	if len(redacts) > 0 {
 		m.Redacted, m.Value = true, ""
 		return m
 	}
 	values := []string{m.Value}
-	if edits := maximal(about(Edit)); len(edits) > 0 {
+	if edits := maximal(edits); len(edits) > 0 {
 		m.Value, values = edits[0].values[0].Value, append(values, edits[0].values[0].Value)
 		for _, e := range edits[1:] {
 			if v := e.values[0].Value; !slices.Contains(values, v) {

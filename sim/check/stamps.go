@@ -174,7 +174,9 @@ func (t *stampTable) judgeNodes(j *judge) {
 	for name := range byPlace {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, func(a, b placeName) int { return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.epoch, b.epoch)) })
+	slices.SortFunc(names, func(a, b placeName) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.epoch, b.epoch))
+	})
 	for _, name := range names {
 		t.judgeRising(j, name.node, byPlace[name])
 	}
@@ -267,8 +269,10 @@ func (t *stampTable) judgeProcess(j *judge, s *session, p int32, list []int32) {
 			continue
 		}
 		calls := []int{int(s.writes[latest].req.calls[0]), int(s.writes[w].req.calls[0])}
-		j.violate(fmt.Sprint("cause ", latest, w, s.name), Violation{Node: s.processes[p].node, Session: s.name, At: s.writes[w].req.begin, Calls: calls},
-			"%s has stamp %d.%d, but its author had seen %s with %d.%d", s.describe(w), stamps[w].least.wall, stamps[w].least.logical,
-			s.describe(latest), stamps[latest].least.wall, stamps[latest].least.logical)
+		out := Violation{Node: s.processes[p].node, Session: s.name, At: s.writes[w].req.begin, Calls: calls}
+		mine, seen := stamps[w].least, stamps[latest].least
+		j.violate(fmt.Sprint("cause ", latest, w, s.name), out,
+			"%s has stamp %d.%d, but its author had seen %s with %d.%d",
+			s.describe(w), mine.wall, mine.logical, s.describe(latest), seen.wall, seen.logical)
 	}
 }

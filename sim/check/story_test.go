@@ -73,9 +73,10 @@ func (s *story) line(f []string) error {
 		s.now += 10 * time.Millisecond
 		begin, end = s.now, s.now+time.Millisecond
 	}
-	if len(f) > 1 && slices.Contains([]string{"open", "append", "edit", "redact", "patch", "add", "insert", "remove", "move", "erase",
-		"read", "changes", "text"}, f[1]) {
-		return s.call(f[0], f[1], f[2:], begin, end)
+	if len(f) > 1 {
+		if do, ok := actionNames[f[1]]; ok {
+			return s.call(f[0], do, f[2:], begin, end)
+		}
 	}
 	return s.fact(f)
 }
@@ -130,12 +131,14 @@ func (s *story) fact(f []string) error {
 	return nil
 }
 
-var actionNames = map[string]Action{"open": Open, "append": Append, "edit": Edit, "redact": Redact, "patch": Patch, "add": Add,
-	"insert": Insert, "remove": Remove, "move": Move, "erase": Erase, "read": Read, "changes": ReadAll, "text": Text}
+var actionNames = map[string]Action{
+	"open": Open, "append": Append, "edit": Edit, "redact": Redact, "patch": Patch, "add": Add, "insert": Insert,
+	"remove": Remove, "move": Move, "erase": Erase, "read": Read, "changes": ReadAll, "text": Text,
+}
 
-func (s *story) call(node, verb string, f []string, begin, end time.Duration) error {
+func (s *story) call(node string, do Action, f []string, begin, end time.Duration) error {
 	c := Call{ID: len(s.h.Calls), Client: "c", Node: node, Begin: begin, End: end, Space: "default", Session: "s",
-		Do: actionNames[verb], Outcome: OK}
+		Do: do, Outcome: OK}
 	rest := s.options(&c, f)
 	if c.Do == ReadAll {
 		c.Session = ""
@@ -325,8 +328,11 @@ func parseOps(f []string) ([]Op, error) {
 func (s *story) node(name string) *Final {
 	i := slices.IndexFunc(s.h.Finals, func(f Final) bool { return f.Node == name })
 	if i < 0 {
-		s.h.Finals = append(s.h.Finals, Final{Node: name, Sessions: map[string]Seen{}, Spaces: []string{"default"}, Ops: map[string][]Op{},
-			Digests: map[string]string{"default": "d"}, Backlog: map[string]int{"default": 0}, Waiting: map[string]int{"default": 0}})
+		s.h.Finals = append(s.h.Finals, Final{
+			Node: name, Sessions: map[string]Seen{}, Spaces: []string{"default"}, Ops: map[string][]Op{},
+			Digests: map[string]string{"default": "d"}, Backlog: map[string]int{"default": 0},
+			Waiting: map[string]int{"default": 0},
+		})
 		i = len(s.h.Finals) - 1
 	}
 	return &s.h.Finals[i]

@@ -49,17 +49,12 @@ func (s *session) judgeSurvival(j *judge, v *view) {
 }
 
 // judgeListed looks for the ops of acknowledged writes in the changes. Ops of a
-// message that may be redacted, or of a session that may be erased, show nothing.
+// message that may be redacted, or of a session that is erased, show nothing.
 func (s *session) judgeListed(j *judge) {
-	for _, w := range s.erases {
-		if s.writes[w].req.possible {
-			return
-		}
-	}
 	for i := range s.ix.h.Finals {
 		f := &s.ix.h.Finals[i]
 		ops, ok := f.Ops[s.space]
-		if !ok || !f.carries(s.space) {
+		if !ok || !f.carries(s.space) || s.goneInTheEnd(f.Node) {
 			continue
 		}
 		l := s.lists[f.Node]

@@ -56,7 +56,7 @@ func (r *run) excuse(ctx context.Context, m *member, kept string) error {
 }
 
 // name notes what ops are known by: their values and keys, which stay when an op
-// is made again under another origin, and their dots.
+// is made again under another origin, or else their dots.
 func (h holding) name(names map[string]bool) {
 	for space, ops := range h {
 		for i := range ops {
@@ -68,7 +68,10 @@ func (h holding) name(names map[string]bool) {
 }
 
 func namesOf(space string, o *check.Op) []string {
-	names := []string{fmt.Sprintf("dot %s %s.%d", space, o.Origin, o.Seq)}
+	var names []string
+	if o.Key == "" && len(o.Values) == 0 { // a clone may have another op under the same dot
+		names = append(names, fmt.Sprintf("dot %s %s.%d", space, o.Origin, o.Seq))
+	}
 	if o.Key != "" {
 		names = append(names, "key "+keyName(space, o.Session, o.Key))
 	}

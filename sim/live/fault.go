@@ -345,7 +345,7 @@ func (r *run) clone(ctx context.Context, f *running, m *member) error {
 		return err
 	}
 	c.twin = m
-	if err := copyDir(copied, c.dir); err != nil {
+	if err := putCopy(copied, c.dir, f.Silent); err != nil {
 		return err
 	}
 	r.add(c)

@@ -145,8 +145,6 @@ func (f *fitting) cannot(x *sim.Fault) string {
 		return why
 	}
 	switch {
-	case x.Kind == sim.Clone && x.Silent:
-		return "a copy that does not know it is one"
 	case x.Kind == sim.Pause && x.Suspend:
 		f.note("a suspended machine is made as a frozen process: its clocks run on")
 	case x.Kind == sim.BitFlip:

@@ -80,9 +80,9 @@ func TestUnsupportedIsRefusedByName(t *testing.T) {
 		p := &sim.Plan{Length: time.Minute,
 			Nodes:  []sim.NodePlan{{Name: "core-1", Core: true}, {Name: "edge-1", Offset: time.Hour}},
 			Calls:  []sim.Call{{Kind: sim.CallText}, {Kind: sim.CallRead}},
-			Faults: []sim.Fault{{Kind: sim.Crash, Nodes: []string{"edge-1"}}, {Kind: sim.Clone, Silent: true, Line: 7}}}
+			Faults: []sim.Fault{{Kind: sim.Crash, Nodes: []string{"edge-1"}}, {Kind: sim.Clone, Silent: true}}}
 		for kind := range unmakeable {
-			p.Faults = append(p.Faults, sim.Fault{Kind: kind, Nodes: []string{"edge-1"}})
+			p.Faults = append(p.Faults, sim.Fault{Kind: kind, Nodes: []string{"edge-1"}, Line: 7})
 		}
 		return p
 	}
@@ -91,23 +91,23 @@ func TestUnsupportedIsRefusedByName(t *testing.T) {
 	if !ok {
 		t.Fatalf("fit = %v, want an UnfitError", err)
 	}
-	want := []string{"clone (a copy that does not know it is one) of line 7", "text edits", "wall clock of edge-1",
+	want := []string{"text edits", "wall clock of edge-1",
 		"--skip-unsupported"}
 	for kind := range unmakeable {
-		want = append(want, kind.String()+" (")
+		want = append(want, kind.String()+" ("+unmakeable[kind]+") of line 7")
 	}
 	for _, text := range want {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("fit = %v, want it to name %q", err, text)
 		}
 	}
-	if n := len(unmakeable) + 3; len(unfit.Reasons) != n {
+	if n := len(unmakeable) + 2; len(unfit.Reasons) != n {
 		t.Errorf("fit names %d reasons %q, want %d", len(unfit.Reasons), unfit.Reasons, n)
 	}
 	p := plan()
 	f, err := fit(p, Options{MaxLength: time.Hour, SkipUnsupported: true})
-	if err != nil || len(p.Faults) != 1 || len(p.Calls) != 1 || len(f.notes) != len(unmakeable)+3 {
-		t.Errorf("fit with skip = %v with %d faults, %d calls, notes %q; want one fault, one call, a note for each omission",
+	if err != nil || len(p.Faults) != 2 || len(p.Calls) != 1 || len(f.notes) != len(unmakeable)+2 {
+		t.Errorf("fit with skip = %v with %d faults, %d calls, notes %q; want two faults, one call, a note for each omission",
 			err, len(p.Faults), len(p.Calls), f.notes)
 	}
 	long := &sim.Plan{Length: 30 * 24 * time.Hour, Nodes: []sim.NodePlan{{Name: "core-1", Core: true}}}

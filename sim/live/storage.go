@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/causeway-sync/causeway/internal/store"
 )
 
 // copyBlock is how much is copied at a time. Blocks of zeros stay holes: the
@@ -99,25 +101,28 @@ func (m *member) snapshot(to string) (err error) {
 }
 
 // putBack replaces the store by a copy of it. Callers hold life; the node has
-// ended. A silent one keeps the identity file in its place, as a snapshot of the
-// whole machine would; one that lost commits keeps all but the database.
+// ended. A silent copy cannot know that it is one; one that lost commits keeps all
+// of the present but the database.
 func (m *member) putBack(copied string, silent, lost bool) error {
 	dir := m.store()
 	if lost {
 		return errors.Join(removeAll(filepath.Join(dir, databaseDir)),
 			copyDir(filepath.Join(copied, databaseDir), filepath.Join(dir, databaseDir)))
 	}
-	for _, name := range []string{databaseDir, highWaterFile, lockFile} {
+	for _, name := range []string{databaseDir, highWaterFile, lockFile, identityFile} {
 		if err := removeAll(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
-	if !silent {
-		if err := removeAll(filepath.Join(dir, identityFile)); err != nil {
-			return err
-		}
+	return putCopy(copied, dir, silent)
+}
+
+// putCopy puts a copy of a store in a place where there is none.
+func putCopy(copied, dir string, silent bool) error {
+	if err := copyDir(copied, dir); err != nil || !silent {
+		return err
 	}
-	return copyDir(copied, dir) // an existing identity file is written in place
+	return store.Disguise(dir)
 }
 
 // wipe removes the store; the streams of a core node are another matter.

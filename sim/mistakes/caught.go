@@ -9,8 +9,11 @@ import (
 )
 
 // CaughtFile is where it is written down, below the root of the module, how each
-// mistake was caught.
-const CaughtFile = "sim/mistakes/testdata/caught.txt"
+// mistake was caught; DocsFile has the table for people.
+const (
+	CaughtFile = "sim/mistakes/testdata/caught.txt"
+	DocsFile   = "docs/SIMULATION.md"
+)
 
 const caughtHead = `# How each seeded mistake is caught: its name, how many seeds that needed, seeds
 # that catch it, and the check that did. Written by "make mistakes".
@@ -27,21 +30,33 @@ func WriteCaught(root, file string, list []Catch) error {
 		}
 		fmt.Fprintf(&b, "%s %d %s %s\n", c.Mistake, c.Needed, strings.Join(seeds, ","), c.Check)
 	}
-	if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(file)), []byte(b.String()), 0o644); err != nil {
+	return write(root, file, b.String())
+}
+
+func write(root, file, text string) error {
+	if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(file)), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("mistakes: %w", err)
 	}
 	return nil
 }
 
-// ReadCaught reads what [WriteCaught] wrote.
-func ReadCaught(root, file string) ([]Catch, error) {
+func read(root, file string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
 	if err != nil {
-		return nil, fmt.Errorf("mistakes: %w", err)
+		return "", fmt.Errorf("mistakes: %w", err)
+	}
+	return string(text), nil
+}
+
+// ReadCaught reads what [WriteCaught] wrote.
+func ReadCaught(root, file string) ([]Catch, error) {
+	text, err := read(root, file)
+	if err != nil {
+		return nil, err
 	}
 	var list []Catch
 	number := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		number++
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -73,4 +88,40 @@ func parseCatch(line string) (Catch, error) {
 		c.Seeds = append(c.Seeds, seed)
 	}
 	return c, nil
+}
+
+// The table in the docs stands between these lines.
+const (
+	tableBegin = "<!-- seeded mistakes: written by make mistakes -->\n"
+	tableEnd   = "<!-- end of seeded mistakes -->\n"
+)
+
+// WriteTable puts the table of mistakes into the docs, in place of the one there.
+func WriteTable(root, file string, list []Mistake, caught []Catch) error {
+	text, err := read(root, file)
+	if err != nil {
+		return err
+	}
+	front, rest, ok := strings.Cut(text, tableBegin)
+	_, back, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		return fmt.Errorf("%w: %s has no place for the table", errList, file)
+	}
+	return write(root, file, front+tableBegin+Table(list, caught)+tableEnd+back)
+}
+
+// Table is the table of mistakes for people, in Markdown.
+func Table(list []Mistake, caught []Catch) string {
+	by := map[string]Catch{}
+	for _, c := range caught {
+		by[c.Mistake] = c
+	}
+	var b strings.Builder
+	b.WriteString("| mistake | what is wrong then | seeds | caught by |\n|---|---|---|---|\n")
+	for _, m := range list {
+		if c, ok := by[m.Name]; ok && !m.Harmless {
+			fmt.Fprintf(&b, "| %s | %s | %d | %s |\n", m.Name, m.Says, c.Needed, c.Check)
+		}
+	}
+	return b.String()
 }

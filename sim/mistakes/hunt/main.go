@@ -25,10 +25,10 @@ func main() {
 }
 
 type options struct {
-	root, only, out string
-	seeds           uint64
-	more            int
-	limit           time.Duration
+	root, only, out, docs string
+	seeds                 uint64
+	more                  int
+	limit                 time.Duration
 }
 
 func run(ctx context.Context, args []string) error {
@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.root, "root", ".", "directory of the module")
 	flags.StringVar(&o.only, "only", "", "mistakes to hunt, separated by commas; empty: all, and write down what was found")
 	flags.StringVar(&o.out, "out", mistakes.CaughtFile, "file for what was found, below root")
+	flags.StringVar(&o.docs, "docs", mistakes.DocsFile, "file for the table for people, below root")
 	flags.Uint64Var(&o.seeds, "seeds", mistakes.MaxSeeds, "seeds to try for each mistake")
 	flags.IntVar(&o.more, "more", 2, "further seeds to find that catch a mistake")
 	flags.DurationVar(&o.limit, "limit", 30*time.Minute, "time for each mistake")
@@ -82,7 +83,7 @@ func hunt(ctx context.Context, o *options, dir string, list []mistakes.Mistake) 
 		}
 	}
 	if o.only == "" {
-		wrong = append(wrong, mistakes.WriteCaught(o.root, o.out, caught))
+		wrong = append(wrong, mistakes.WriteCaught(o.root, o.out, caught), mistakes.WriteTable(o.root, o.docs, list, caught))
 	}
 	return errors.Join(wrong...)
 }
