@@ -446,3 +446,39 @@ func FuzzMachines(f *testing.F) {
 		stepC(t, c, Instant(time.Minute), Wake{})
 	})
 }
+
+// TestKnown: how far core nodes are known to hold a feed of our own counts every
+// word of theirs, but not that of our own store, which may be damaged.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	e := testEdge(t)
+	own := sampleFrame("a", "b", "c", "d")
+	at := Instant(1)
+	known := func(what string, through vclock.Seq, told bool) {
+		t.Helper()
+		if got, ok := e.Known(feedA); got != through || ok != told {
+			t.Errorf("%s: Known = %d, %v, want %d, %v", what, got, ok, through, told)
+		}
+		at++
+	}
+	known("nothing held", 0, false)
+	stepE(t, e, at, Persisted{Feed: feedA, Head: own.Head()})
+	out := stepE(t, e, at, LinkUp{Core: "core-1"})
+	known("not attached", 0, false)
+	one, _ := own.ChainAt(1)
+	state := SpaceState{Space: feedA.Space, Feeds: []FeedState{{OriginHead: OriginHead{feedA.Origin, Head{1, one}}, Common: Head{1, one}}}}
+	stepE(t, e, at, Received{Message: Attached{Request: sent[Attach](t, out.Send).Request, Attachment: 7, Store: "core-1",
+		Incarnation: "s1", Stores: 3, StoresRequired: 2, Partitions: 4, Spaces: []SpaceState{state}}})
+	known("attached", 1, true)
+	receipt := func(store string, seq vclock.Seq, chain Chain) {
+		stepE(t, e, at, Received{Message: Receipts{Receipts: []Receipt{{Feed: feedA, Head: Head{seq, chain}, Store: store, Incarnation: "s1"}}}})
+	}
+	receipt("edge-1", 4, own.Last)
+	known("after a word of our own store", 1, true)
+	receipt("core-2", 2, Chain{}) // our chain there is not looked up yet
+	known("after a receipt", 2, true)
+	receipt("core-3", 4, Chain{9})
+	known("after a fork somewhere", 3, true)
+	stepE(t, e, at, Replaced{Feed: feedA, Head: Head{1, one}})
+	known("after what forked was taken out, attaching anew", 0, false)
+}

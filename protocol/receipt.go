@@ -149,7 +149,9 @@ func (e *Edge) settle(at Instant, f *upFeed, c claim, ours Chain, out *EdgeOutpu
 		e.fork(at, f, c.Seq, out)
 		return
 	}
-	f.agreed = max(f.agreed, c.Seq)
+	if c.store != e.cfg.Node { // our own store agrees with us in any case
+		f.agreed = max(f.agreed, c.Seq)
+	}
 	switch c.kind {
 	case held:
 		if f.own && e.stores[c.store] != nil && e.stores[c.store].incarnation == c.incarnation {
@@ -171,7 +173,7 @@ func (e *Edge) count(at Instant, f *upFeed, c claim, out *EdgeOutput) {
 		f.counts = slices.Insert(f.counts, i, storeCount{store: c.store})
 	}
 	n := &f.counts[i]
-	if f.phase == publishing && c.Seq >= f.flight {
+	if f.phase == publishing && c.Seq >= f.flight && c.store != e.cfg.Node {
 		// The frame arrived; if its acknowledgement got lost, do not wait long.
 		f.deadline = min(f.deadline, at.Later(lateAck))
 	}
@@ -208,11 +210,18 @@ func (e *Edge) release(f *upFeed, out *EdgeOutput) {
 	if through <= f.released {
 		return
 	}
-	if f.next > f.released && f.next <= through && f.forced < f.next {
+	// What stores hold came through the stream and need not go there again, but
+	// for our own store's word: other core nodes may have it from us directly.
+	if f.next > f.released && f.next <= through && f.forced < f.next && !f.counted(e.cfg.Node) {
 		f.next = through + 1
 	}
 	f.released = through
 	out.Released = append(out.Released, FeedSeq{f.Feed, through})
+}
+
+// counted reports whether a store has given a receipt for the feed.
+func (f *upFeed) counted(store string) bool {
+	return slices.ContainsFunc(f.counts, func(c storeCount) bool { return c.store == store })
 }
 
 func (e *Edge) unreleased() bool { return slices.ContainsFunc(e.busy, (*upFeed).waiting) }

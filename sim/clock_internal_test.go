@@ -12,7 +12,8 @@ func TestUntil(t *testing.T) {
 	const fine = 3 * time.Nanosecond
 	rng := rand.New(rand.NewPCG(2, 2))
 	for range 20000 {
-		c := clock{ppb: rng.Int64N(2_000_001) - 1_000_000, from: time.Duration(rng.Int64N(1e9)), asleep: time.Duration(rng.Int64N(1e9))}
+		c := clock{ppb: rng.Int64N(2_000_001) - 1_000_000, from: time.Duration(rng.Int64N(1e9)),
+			asleep: time.Duration(rng.Int64N(1e9))}
 		c.base = c.from + time.Duration(rng.Int64N(2e9)-1e9)
 		now := c.from + time.Duration(rng.Int64N(int64(30*24*time.Hour)))
 		at := c.mono(now) + time.Duration(rng.Int64N(int64(1)<<uint(1+rng.IntN(50))))

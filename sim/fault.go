@@ -486,9 +486,10 @@ func (w *world) excuseOp(op *session.Op) {
 }
 
 // callNames gives what may lead from an op to the call that it comes from: its
-// dot, which a reissue changes, and the key, which it does not.
+// dot, which a reissue changes, and the key, which it does not. Two clones give
+// one dot to two ops, but not with one stamp and content.
 func callNames(op *session.Op) []string {
-	names := []string{"dot " + op.Space + " " + op.Dot.String()}
+	names := []string{fmt.Sprint("dot ", op.Space, " ", op.Dot, " ", op.Stamp, " ", valuesOf(op))}
 	if op.Key != "" {
 		names = append(names, "key "+op.Space+"/"+op.Session+" "+op.Key)
 	}

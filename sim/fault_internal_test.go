@@ -143,7 +143,8 @@ func TestClone(t *testing.T) {
 		w := busy(t)
 		n := w.byLane["edge-1"]
 		w.strike(cutOff("edge-1"))
-		w.await(&Fault{Kind: Clone, Nodes: []string{"edge-1"}, At: time.Second, Ago: time.Millisecond, Silent: silent, For: 10 * time.Second})
+		w.await(&Fault{Kind: Clone, Nodes: []string{"edge-1"}, At: time.Second, Ago: time.Millisecond,
+			Silent: silent, For: 10 * time.Second})
 		w.pass(2 * time.Second)
 		c := n.twin
 		if c == nil || !c.up || c.name != n.name || c.lane == n.lane || c.host != n.host || silent != (c.origin == n.origin) {
@@ -179,7 +180,8 @@ func TestNothingIsExcusedWithoutNeed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(r.History.Excused)+len(r.History.ExcusedCalls) > 0 || r.Failed() {
-			t.Errorf("seed %d: excused are %v and the calls %v; problems %v", seed, r.History.Excused, r.History.ExcusedCalls, r.Problems)
+			t.Errorf("seed %d: excused are %v and the calls %v; problems %v", seed, r.History.Excused,
+				r.History.ExcusedCalls, r.Problems)
 		}
 	}
 }

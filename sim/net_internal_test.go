@@ -132,8 +132,8 @@ func TestBandwidth(t *testing.T) {
 
 // bad is a link on which everything goes wrong.
 func bad(loss float64) Quality {
-	return Quality{Delay: 20 * time.Millisecond, Jitter: 15 * time.Millisecond, Loss: Chance{P: loss}, Duplicate: Chance{P: 0.2},
-		Reorder: Chance{P: 0.2}, Corrupt: Chance{P: 0.2}}
+	return Quality{Delay: 20 * time.Millisecond, Jitter: 15 * time.Millisecond, Loss: Chance{P: loss},
+		Duplicate: Chance{P: 0.2}, Reorder: Chance{P: 0.2}, Corrupt: Chance{P: 0.2}}
 }
 
 // Over TCP all faults of a link cost nothing but time.

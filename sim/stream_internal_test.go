@@ -294,7 +294,8 @@ func TestSilentLoss(t *testing.T) {
 	if got := s.idsAt(follower); !slices.Equal(got, []string{"1", "2", "-", "-", "5"}) {
 		t.Errorf("the follower holds %v", got)
 	}
-	if got, missing := s.readBy(follower, follower, 1); !slices.Equal(got, []string{"2:2", "3:3", "4:4", "5:5"}) || missing != 0 {
+	got, missing := s.readBy(follower, follower, 1)
+	if !slices.Equal(got, []string{"2:2", "3:3", "4:4", "5:5"}) || missing != 0 {
 		t.Errorf("read off a follower with holes: %v, %d missing", got, missing)
 	}
 	w.strike(Fault{Kind: StreamLoss, Count: 1}) // of the leader
@@ -311,7 +312,8 @@ func TestSilentLoss(t *testing.T) {
 	if got, missing := s.readBy(follower, leader, 3); !slices.Equal(got, []string{"4:4", "6:6"}) || missing != 1 {
 		t.Errorf("read off a leader with holes: %v, %d missing, want one", got, missing)
 	}
-	if got, missing := s.readBy(follower, w.others(leader)[1], 3); !slices.Equal(got, []string{"4:4", "5:5", "6:6"}) || missing != 0 {
+	got, missing = s.readBy(follower, w.others(leader)[1], 3)
+	if !slices.Equal(got, []string{"4:4", "5:5", "6:6"}) || missing != 0 {
 		t.Errorf("read off a whole copy: %v, %d missing", got, missing)
 	}
 }

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/causeway-sync/causeway/internal/node"
@@ -108,6 +109,65 @@ func TestDamagedHeadIsMadeAnew(t *testing.T) {
 	write(t, n, "s", session.Append{Messages: []session.Draft{{Role: "user", Content: []byte(`"y"`)}}})
 	if got, err := head(); got.Seq != want.Seq+1 || err != nil {
 		t.Errorf("after another write: %v, %v, want number %d", got, err, want.Seq+1)
+	}
+}
+
+// TestGiveUp: an op that nobody has is given up; the node says so, writes on under
+// a new origin, and hands out its feed without a gap.
+func TestGiveUp(t *testing.T) {
+	t.Parallel()
+	n, other := open(t, "edge-1"), open(t, "core-1")
+	write(t, n, "s", session.OpenSession{})
+	for _, text := range []string{`"a"`, `"b"`, `"c"`} {
+		write(t, n, "s", session.Append{Messages: []session.Draft{{Role: "user", Content: []byte(text)}}})
+	}
+	list, feed := frames(t, n), protocol.Feed{Space: "default", Origin: n.Origin()}
+	err := n.Update(t.Context(), func(tx session.Tx) error {
+		return tx.Put(session.OpKey(feed.Space, feed.Origin, 3), []byte("no record"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := n.GiveUp(t.Context(), protocol.OpAsk{Feed: feed, Seq: 3})
+	if err != nil || g.Head.Seq != 4 {
+		t.Fatalf("GiveUp = %+v, %v", g, err)
+	}
+	if n.Origin() == feed.Origin {
+		t.Errorf("it still writes as %s", feed.Origin)
+	}
+	status, err := n.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost []string
+	for _, d := range status.Degraded {
+		lost = append(lost, d.Name)
+	}
+	if !slices.Contains(lost, "op_lost") || slices.Contains(lost, "record_damaged") {
+		t.Errorf("degraded %v, want op_lost and no record_damaged", lost)
+	}
+	err = n.View(func(r session.Reader) error {
+		list[0], err = replica.FrameAt(r, feed, 1, replica.Budget{Ops: 9, Bytes: 1 << 20})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, refused, err := other.Ingest(t.Context(), list, nil); err != nil || refused[0] != nil {
+		t.Errorf("the feed elsewhere: %v, %v", err, refused)
+	}
+	for _, who := range []*node.Node{n, other} {
+		var got []string
+		err := who.View(func(r session.Reader) error {
+			page, _, err := session.Messages(r, "default", "s", session.Query{})
+			for _, m := range page {
+				got = append(got, string(m.Content))
+			}
+			return err
+		})
+		if want := []string{`"a"`, `"c"`}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s shows %v, %v, want %v", who.Name(), got, err, want)
+		}
 	}
 }
 
