@@ -147,9 +147,11 @@ func (s *Sync) reissue(ctx context.Context, what drive.Reaction) bool {
 		s.heldUp = append(s.heldUp, what)
 	}
 	if err != nil {
+		s.node.problems.set("ops_not_reissued", err.Error(), s.node.cfg.Wall())
 		s.node.cfg.Log.Error("ops not made again under the new origin", slog.Any("error", err))
 		return false
 	}
+	s.node.problems.clear("ops_not_reissued")
 	s.pending = append(s.pending, done.Inputs(what.Reissue.Feed, before)...)
 	return true
 }
