@@ -18,9 +18,9 @@ func Rate(c Chance) float64 {
 	case rho == 1:
 		return p // one number for ever: all or nothing, in the mean P
 	case rho > 0.97:
-		return nearlyNormal(p, rho)
+		return min(max(nearlyNormal(p, rho), 0), 1)
 	}
-	return stationary(p, rho)
+	return min(max(stationary(p, rho), 0), 1) // sums of many cells may be a rounding error beyond
 }
 
 // stationary gives the chance that x <= p where x is distributed as
