@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,10 +40,10 @@ func TestRetryKeepsKey(t *testing.T) {
 	t.Parallel()
 	svc := &httpapitest.Service{}
 	api := httpapi.Handler(svc, nil)
-	lost := 0
+	var lost atomic.Int32 // each connection has a goroutine of its own
 	c, _ := dial(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/messages") && lost < 3 {
-			lost++
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/messages") && lost.Load() < 3 {
+			lost.Add(1)
 			api.ServeHTTP(httptest.NewRecorder(), r) // carried out, never answered
 			panic(http.ErrAbortHandler)
 		}
@@ -58,8 +59,8 @@ func TestRetryKeepsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc, err := c.Session(ctx, "default", "s")
-	if err != nil || doc.MessageCount != 1 || lost != 3 {
-		t.Errorf("after %d lost answers: %d messages, %v; want 3, 1, nil", lost, doc.MessageCount, err)
+	if err != nil || doc.MessageCount != 1 || lost.Load() != 3 {
+		t.Errorf("after %d lost answers: %d messages, %v; want 3, 1, nil", lost.Load(), doc.MessageCount, err)
 	}
 }
 
