@@ -31,6 +31,7 @@ type delivery struct {
 	onDoubt  func()                               // the streams hid frames, or were made again
 	doubt    chan struct{}                        // has a value when the stream hid frames; closed by nobody
 	attached drive.Attached
+	reads    drive.Reads
 	started  time.Time
 	pending  []protocol.CoreInput
 }
@@ -185,6 +186,7 @@ func (d *delivery) drain() (wake protocol.Instant, err error) {
 			continue
 		}
 		wake = out.WakeAt
+		d.reads.Forget()
 		if err := d.carryOut(out); err != nil {
 			return 0, err
 		}
@@ -238,7 +240,7 @@ func (d *delivery) send(s protocol.Send) {
 func (d *delivery) read(m protocol.ReadMissing) error {
 	var got drive.Missed
 	err := d.node.ViewAround(func(r session.Reader) (damage, err error) {
-		got, err = drive.ReadMissing(r, m)
+		got, err = d.reads.Missing(r, m)
 		return got.Damage, err
 	})
 	if err != nil {

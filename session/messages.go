@@ -20,6 +20,9 @@ type Query struct {
 	Tree   bool   // depth first, with Depth and Children
 }
 
+// pageRoom bounds the room that is made for a page before its messages are read.
+const pageRoom = 4096
+
 // Messages gives a page in the order of the session. next is empty at the end
 // that the page walks to; else it is the id to go on from: as After when the
 // page went forwards, as Before when Before or Tail was set. The cost is that
@@ -45,7 +48,11 @@ func Messages(r Reader, space, session string, q Query) (page []Message, next st
 		}
 		slot = at.slot
 	}
-	page = []Message{}
+	most := int(m.messages)
+	if q.Limit > 0 {
+		most = min(most, q.Limit)
+	}
+	page = make([]Message, 0, min(most, pageRoom))
 	rd := reading{r: r, space: space, session: session, m: m, tree: q.Tree}
 	for at, err := range rd.from(slot, back) {
 		if err != nil {

@@ -86,13 +86,12 @@ func opAt(r Reader, space string, dot vclock.Dot) (Op, Record, error) {
 	if err != nil {
 		return Op{}, Record{}, err
 	}
-	key := OpKey(space, dot.Origin, dot.Seq)
 	if !ok {
-		return Op{}, Record{}, missing(key)
+		return Op{}, Record{}, missing(OpKey(space, dot.Origin, dot.Seq))
 	}
 	op, err := decodeOp(rec.Bytes)
 	if err != nil {
-		return Op{}, Record{}, &CorruptError{Key: key, Err: err, Hint: repairHint}
+		return Op{}, Record{}, &CorruptError{Key: OpKey(space, dot.Origin, dot.Seq), Err: err, Hint: repairHint}
 	}
 	return op, rec, nil
 }

@@ -6,13 +6,13 @@ import "iter"
 // includes the transaction's own writes. Keys are compared as bytes.
 type Reader interface {
 	// Get returns the value at key, or nil and no error when there is none.
-	// The slice belongs to the caller. A damaged record is an error that wraps
+	// The slice may be shared: nobody changes its bytes. A damaged record is an error that wraps
 	// [ErrCorrupt], never nil and never other bytes.
 	Get(key []byte) ([]byte, error)
 	// Scan yields the entries whose key begins with prefix: upwards from the
 	// smallest key >= from, or downwards from the largest key <= from when
 	// reverse is set. A nil from begins at that end of the prefix. After the
-	// first error it stops. Key and value belong to the caller. The scan must
+	// first error it stops. Key and value may be shared, as in Get. The scan must
 	// not be interleaved with writes of the same transaction.
 	Scan(prefix, from []byte, reverse bool) iter.Seq2[Entry, error]
 }

@@ -20,15 +20,19 @@ type coreHalf struct {
 	inputs   []protocol.CoreInput
 	moved    drive.Moved
 	attached drive.Attached
+	reads    drive.Reads
 	looping  bool
 	wakeAt   protocol.Instant
-	alarm    time.Duration
+	alarm    alarm
 	readers  []*reader
 }
 
 func (c *coreHalf) start() error {
 	n, plan := c.n, c.n.w.plan
-	*c = coreHalf{n: n}
+	*c = coreHalf{n: n, alarm: alarm{
+		wanted: func() protocol.Instant { return c.wakeAt },
+		ring:   func() { n.stepCore(protocol.Wake{}) },
+	}}
 	cfg := protocol.DefaultCoreConfig()
 	cfg.Node, cfg.Cluster, cfg.Incarnation = n.name, clusterName, n.disk.identity
 	cfg.Stores, cfg.StoresRequired, cfg.Partitions = len(n.w.cores), plan.required(), partitions
@@ -126,6 +130,7 @@ func (c *coreHalf) once(in protocol.CoreInput) {
 		}
 		return
 	}
+	c.reads.Forget()
 	c.carryOut(out)
 }
 
@@ -139,7 +144,7 @@ func (n *node) unlessDamaged(doing string, err error) {
 func (c *coreHalf) carryOut(out protocol.CoreOutput) {
 	n := c.n
 	c.wakeAt = out.WakeAt
-	n.setAlarm(&c.alarm, func() protocol.Instant { return c.wakeAt }, func() { n.stepCore(protocol.Wake{}) })
+	n.setAlarm(&c.alarm)
 	for _, s := range out.Send {
 		n.w.bus.emit(n, s)
 	}
@@ -182,7 +187,7 @@ func (c *coreHalf) read(m protocol.ReadMissing) {
 	n := c.n
 	var missed drive.Missed
 	err := n.viewAround(func(r session.Reader) (damage, err error) {
-		missed, err = drive.ReadMissing(r, m)
+		missed, err = c.reads.Missing(r, m)
 		return missed.Damage, err
 	})
 	if err != nil {

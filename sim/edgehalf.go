@@ -21,7 +21,7 @@ type edgeHalf struct {
 	stuck   bool // a new origin is being written: the loop waits
 	looping bool
 	wakeAt  protocol.Instant // what the machine asked for
-	alarm   time.Duration    // true time of the earliest wake-up under way; zero: none
+	alarm   alarm
 	ingests []protocol.Ingest
 	taking  bool
 	facts   []protocol.Fact
@@ -35,7 +35,10 @@ type edgeHalf struct {
 
 // startHalves makes the machines over what the disk holds.
 func (n *node) startHalves() error {
-	n.half = edgeHalf{}
+	n.half = edgeHalf{alarm: alarm{
+		wanted: func() protocol.Instant { return n.half.wakeAt },
+		ring:   func() { n.stepEdge(protocol.Wake{}) },
+	}}
 	t := n.w.plan.Timing
 	cfg := protocol.DefaultEdgeConfig()
 	cfg.Node, cfg.Cluster, cfg.Origin = n.name, clusterName, n.origin
@@ -135,34 +138,40 @@ func (n *node) stepOnce(in protocol.EdgeInput) {
 		return
 	}
 	n.half.wakeAt = out.WakeAt
-	n.setAlarm(&n.half.alarm, func() protocol.Instant { return n.half.wakeAt }, func() { n.stepEdge(protocol.Wake{}) })
+	n.setAlarm(&n.half.alarm)
 	n.toldVisits(in, out.Facts)
 	n.carryOut(out)
 }
 
-// setAlarm sees to it that wake is called when the machine asked for it. One
-// alarm is set at a time; one that rings too early is set again.
-func (n *node) setAlarm(alarm *time.Duration, wanted func() protocol.Instant, wake func()) {
-	at := wanted()
+// alarm wakes a machine when it asked for it. One ringing is planned at a time;
+// one that comes too early is planned again.
+type alarm struct {
+	wanted func() protocol.Instant // what the machine asked for; zero: nothing
+	ring   func()
+	due    time.Duration // true time of the ringing that is planned; zero: none
+}
+
+func (n *node) setAlarm(a *alarm) {
+	at := a.wanted()
 	if at == 0 {
 		return
 	}
 	due := n.w.now + n.clock.until(n.w.now, n.booted+time.Duration(at)-1)
-	if *alarm != 0 && *alarm <= due {
+	if a.due != 0 && a.due <= due {
 		return
 	}
-	*alarm = due
+	a.due = due
 	n.later(due-n.w.now, func() {
-		if *alarm != due {
+		if a.due != due {
 			return
 		}
-		*alarm = 0
-		switch at := wanted(); {
+		a.due = 0
+		switch at := a.wanted(); {
 		case at == 0:
 		case at <= n.instant():
-			wake()
+			a.ring()
 		default:
-			n.setAlarm(alarm, wanted, wake)
+			n.setAlarm(a)
 		}
 	})
 }

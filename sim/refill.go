@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/drive"
@@ -14,13 +13,15 @@ type visits struct {
 	decide *drive.Refill
 	met    bool
 	wakeAt protocol.Instant
-	alarm  time.Duration // of setAlarm
+	alarm  alarm
 }
 
 // startVisits begins without a peer that is known.
 func (n *node) startVisits() {
 	if n.core != nil && len(n.w.cores) > 1 {
-		n.half.visits.decide = drive.NewRefill(split(n.w.seed, "refill", n.lane, fmt.Sprint(n.boots)))
+		v := &n.half.visits
+		v.decide = drive.NewRefill(split(n.w.seed, "refill", n.lane, fmt.Sprint(n.boots)))
+		v.alarm = alarm{wanted: func() protocol.Instant { return v.wakeAt }, ring: n.loopEdge}
 	}
 }
 
@@ -70,7 +71,7 @@ func (n *node) turn() bool {
 	}
 	move, wake := v.decide.Turn(n.instant())
 	v.wakeAt = wake
-	n.setAlarm(&v.alarm, func() protocol.Instant { return v.wakeAt }, n.loopEdge)
+	n.setAlarm(&v.alarm)
 	if move == nil {
 		return false
 	}

@@ -76,7 +76,7 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 	w := &world{plan: p, seed: seed, keep: opt.Trace, byLane: map[string]*node{},
 		byName: map[string][]*node{}, people: map[string]*client{},
 		log: newTraceLog(opt.Trace), facts: map[string]int{}, seen: map[string]bool{}, adds: map[string]int{},
-		callOf: map[string]int{}, doomed: map[string]*session.Op{}}
+		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{}}
 	w.chance = chances{net: split(seed, "net"), disk: split(seed, "disk"), stream: split(seed, "stream"),
 		fault: split(seed, "fault"), work: split(seed, "work")}
 	w.history.Excused, w.history.ExcusedCalls = map[string]bool{}, map[int]bool{}
@@ -262,8 +262,10 @@ func (w *world) healthy() []*node {
 const agreeEvery = 500 * time.Millisecond
 
 func (w *world) lookForAgreement() {
-	if reason := cmp.Or(w.disagreement(), w.notReady(), w.unanswered()); reason != "" {
-		w.reason = reason
+	if w.reason = w.disagreement(); w.reason == nil {
+		w.reason = because(cmp.Or(w.notReady(), w.unanswered()))
+	}
+	if w.reason != nil {
 		w.after(w.plan.Timing.scale(agreeEvery), w.lookForAgreement)
 		return
 	}
@@ -277,7 +279,7 @@ func (w *world) lookForAgreement() {
 	for _, n := range w.healthy() {
 		f, err := n.final(w.spaces())
 		if err != nil { // a damaged record is found, and repaired, when it is read
-			w.history.Finals, w.reason = nil, fmt.Sprintf("%s: final read: %v", n.lane, err)
+			w.history.Finals, w.reason = nil, because(fmt.Sprintf("%s: final read: %v", n.lane, err))
 			w.after(w.plan.Timing.scale(agreeEvery), w.lookForAgreement)
 			return
 		}
@@ -287,11 +289,19 @@ func (w *world) lookForAgreement() {
 	w.say(Event{Kind: EvCheck, What: "all nodes agree again"})
 }
 
-// disagreement tells why the healed nodes do not agree yet, empty if they do.
-func (w *world) disagreement() string {
+// because makes a reason of a text; nil of none.
+func because(text string) func() string {
+	if text == "" {
+		return nil
+	}
+	return func() string { return text }
+}
+
+// disagreement tells why the healed nodes do not agree yet, nil if they do.
+func (w *world) disagreement() func() string {
 	for _, n := range w.nodes {
 		if !n.up && !n.gone {
-			return n.lane + " is down"
+			return because(n.lane + " is down")
 		}
 	}
 	for _, space := range w.spaces() {
@@ -304,17 +314,25 @@ func (w *world) disagreement() string {
 			got, idle, err := n.holds(space)
 			switch {
 			case err != nil:
-				return fmt.Sprintf("%s: %v", n.lane, err)
+				return because(fmt.Sprintf("%s: %v", n.lane, err))
 			case idle != "":
-				return n.lane + ": " + idle
+				return because(n.lane + ": " + idle)
 			case first == nil:
 				first, want = n, got
 			case got.Compare(want) != vclock.Equal:
-				return fmt.Sprintf("%s: %s has %s, %s has %s", space, n.lane, got, first.lane, want)
+				return func() string { return fmt.Sprintf("%s: %s has %s, %s has %s", space, n.lane, got, first.lane, want) }
 			}
 		}
 	}
-	return ""
+	return nil
+}
+
+// lastReason tells what was in the way when it was looked last.
+func (w *world) lastReason() string {
+	if w.reason == nil {
+		return ""
+	}
+	return w.reason()
 }
 
 // holds gives what a node has of a space, and what it still has to do.
@@ -355,7 +373,7 @@ func (w *world) spaces() []string {
 // finish reads everything for the last time and has it judged.
 func (w *world) finish() *Result {
 	if w.phase != agreed && w.plan.Expect.Converge {
-		w.problem("all healed nodes agree (I8)", "", "not within %v of the healing: %s", w.plan.Settle, w.reason)
+		w.problem("all healed nodes agree (I8)", "", "not within %v of the healing: %s", w.plan.Settle, w.lastReason())
 		for _, n := range w.healthy() { // what can be read shows where they differ
 			if f, err := n.final(w.spaces()); err == nil {
 				w.history.Finals = append(w.history.Finals, f)

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/hex"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/causeway-sync/causeway/protocol"
@@ -50,12 +51,12 @@ func (n *node) ops(space string) ([]check.Op, error) {
 			}
 			for _, f := range frames {
 				for _, e := range f.Entries {
-					op, err := session.DecodeOp(e.Bytes)
+					l, err := n.w.listed(e.Bytes)
 					if err != nil {
 						return fmt.Errorf("op of %s of %s: %w", f.Origin, space, err)
 					}
-					o := opOf(&op)
-					if hidden, err := gone.hides(r, &op); err != nil {
+					o := l.shown
+					if hidden, err := gone.hides(r, l.op); err != nil {
 						return err
 					} else if hidden {
 						o.Kind, o.Values = "erased", nil
@@ -67,6 +68,26 @@ func (n *node) ops(space string) ([]check.Op, error) {
 		return nil
 	})
 	return list, err
+}
+
+// listed is an op as lists of changes show it.
+type listed struct {
+	op    *session.Op
+	shown check.Op
+}
+
+// listed decodes an op once, however many nodes have the same bytes.
+func (w *world) listed(raw []byte) (listed, error) {
+	if l, ok := w.lists[string(raw)]; ok {
+		return l, nil
+	}
+	op, err := session.DecodeOp(raw)
+	if err != nil {
+		return listed{}, err
+	}
+	l := listed{&op, opOf(&op)}
+	w.lists[string(raw)] = l
+	return l, nil
 }
 
 // erasures are the sessions that were looked at, and whether each is erased:
@@ -92,7 +113,7 @@ func (e erasures) hides(r session.Reader, op *session.Op) (bool, error) {
 func opOf(op *session.Op) check.Op {
 	o := check.Op{Origin: string(op.Dot.Origin), Seq: uint64(op.Dot.Seq), Session: op.Session,
 		Wall: op.Stamp.Wall, Logical: op.Stamp.Logical, Key: op.Key, Values: valuesOf(op)}
-	o.Kind = strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", op.Body), "session."))
+	o.Kind = strings.ToLower(strings.TrimPrefix(reflect.TypeOf(op.Body).String(), "session."))
 	return o
 }
 

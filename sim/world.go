@@ -51,9 +51,10 @@ type world struct {
 	running  []*fault               // all that have begun
 	callOf   map[string]int         // calls, by what their ops are known by
 	doomed   map[string]*session.Op // ops of which a record was damaged, by its key
+	lists    map[string]listed      // ops as they are shown, by their bytes
 	upgrades int
-	reason   string    // why the nodes do not agree
-	last     []*intent // the calls when they do
+	reason   func() string // why the nodes do not agree
+	last     []*intent     // the calls when they do
 }
 
 // phase is where a run is.

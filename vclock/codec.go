@@ -44,7 +44,10 @@ func Decode(b []byte) (Vector, []byte, error) {
 		return Vector{}, b, nil
 	}
 	entries := make([]Dot, 0, min(int(count), len(b)/3+1))
-	prev := ""
+	var few [512]byte // all origins, one behind the other: they become one string
+	names, prev := few[:0], 0
+	var fewLengths [32]uint16
+	lengths := fewLengths[:0]
 	for i := range count {
 		var shared, tail, seq uint64
 		if shared, b, err = uvarint(b); err != nil {
@@ -53,21 +56,27 @@ func Decode(b []byte) (Vector, []byte, error) {
 		if tail, b, err = uvarint(b); err != nil {
 			return Vector{}, nil, err
 		}
-		if shared > uint64(len(prev)) || tail == 0 || tail > uint64(len(b)) || shared+tail > MaxOriginBytes {
+		before := names[prev:]
+		if shared > uint64(len(before)) || tail == 0 || tail > uint64(len(b)) || shared+tail > MaxOriginBytes {
 			return Vector{}, nil, fmt.Errorf("vector entry %d: %w", i, ErrMalformed)
 		}
-		o := prev[:shared] + string(b[:tail])
-		if b = b[tail:]; o <= prev || uint64(sharedPrefix(prev, o)) != shared {
+		if shared < uint64(len(before)) && b[0] <= before[shared] { // equal: it shares more than it says
 			return Vector{}, nil, fmt.Errorf("vector entry %d out of order: %w", i, ErrMalformed)
 		}
-		if seq, b, err = uvarint(b); err != nil {
+		prev = len(names)
+		names = append(append(names, before[:shared]...), b[:tail]...)
+		if seq, b, err = uvarint(b[tail:]); err != nil {
 			return Vector{}, nil, err
 		}
 		if seq == 0 {
 			return Vector{}, nil, fmt.Errorf("vector entry %d is zero: %w", i, ErrMalformed)
 		}
-		entries = append(entries, Dot{Origin(o), Seq(seq)})
-		prev = o
+		entries = append(entries, Dot{Seq: Seq(seq)})
+		lengths = append(lengths, uint16(shared+tail))
+	}
+	all := string(names)
+	for i, n := range lengths {
+		entries[i].Origin, all = Origin(all[:n]), all[n:]
 	}
 	return Vector{entries}, b, nil
 }

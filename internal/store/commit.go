@@ -262,14 +262,15 @@ func (s *Store) write(b *kv.Batch, next uint64) (err error) {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for w := range b.All() {
+		key := []byte(w.Key)
 		if w.Deleted {
-			err = txn.Delete(w.Key)
+			err = txn.Delete(key)
 		} else {
-			err = txn.Set(w.Key, kv.Seal(w.Key, w.Value))
+			err = txn.Set(key, kv.Seal(key, w.Value))
 		}
-		s.cache.written(w.Key, w.Value) // after a failed commit nobody reads it
+		s.cache.written(key, w.Value) // after a failed commit nobody reads it
 		if err != nil {
-			return fmt.Errorf("write %q: %w", w.Key, err)
+			return fmt.Errorf("write %q: %w", key, err)
 		}
 	}
 	number := binary.BigEndian.AppendUint64(nil, next)

@@ -118,6 +118,40 @@ type Missed struct {
 	Damage error             // the damaged record at which it ended, nil if it did not; repair it
 }
 
+// Reads answers ReadMissing, and reads once what several nodes lack. It is for
+// what one step of the machine asked for, and for the steps that its answers
+// lead to: before the next input comes [Reads.Forget].
+type Reads struct {
+	asked []protocol.ReadMissing
+	got   []Missed
+}
+
+// readsKept bounds the answers that [Reads] keeps.
+const readsKept = 8
+
+// Forget has everything be read anew.
+func (k *Reads) Forget() {
+	clear(k.asked)
+	clear(k.got)
+	k.asked, k.got = k.asked[:0], k.got[:0]
+}
+
+// Missing is [ReadMissing]; what it gives may be shared with earlier answers.
+func (k *Reads) Missing(r session.Reader, m protocol.ReadMissing) (Missed, error) {
+	for i, a := range k.asked {
+		if a.Space == m.Space && a.MaxOps == m.MaxOps && a.MaxBytes == m.MaxBytes && a.After.Compare(m.After) == vclock.Equal {
+			got := k.got[i]
+			got.Read.Attachment = m.Attachment
+			return got, nil
+		}
+	}
+	got, err := ReadMissing(r, m)
+	if err == nil && got.Damage == nil && len(k.asked) < readsKept {
+		k.asked, k.got = append(k.asked, m), append(k.got, got)
+	}
+	return got, err
+}
+
 // ReadMissing reads what a node lacks. At a damaged record it ends: what was
 // read before it is delivered, and when the record is repaired [Moved.Touch] has
 // the machine read on. The driver gives Read to the machine and sends Frames for each Delivery

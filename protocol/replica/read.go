@@ -26,6 +26,12 @@ func FrameAt(r session.Reader, f protocol.Feed, from vclock.Seq, b Budget) (*pro
 	if c.head, err = HeadOf(r, f); err != nil || from > c.head.Seq {
 		return nil, err
 	}
+	if from == 0 {
+		return nil, fmt.Errorf("frame of %s of %s from 0: %w", f.Origin, f.Space, ErrGap)
+	}
+	if err := c.peek(r); err != nil {
+		return nil, err
+	}
 	return c.frame(r, math.MaxUint64, &b)
 }
 
@@ -61,30 +67,29 @@ func Missing(r session.Reader, space string, after vclock.Vector, b Budget) (
 	return frames, reached, len(cursors) > 0, nil
 }
 
-// cursor walks one feed.
+// cursor walks one feed. It has the record of its next op.
 type cursor struct {
-	feed    protocol.Feed
-	head    protocol.Head
-	next    vclock.Seq
-	arrival uint64 // of op next
+	feed protocol.Feed
+	head protocol.Head
+	next vclock.Seq
+	rec  session.Record // of op next
 }
 
 // behind returns a cursor for each feed of which after lacks something.
 func behind(r session.Reader, space string, after vclock.Vector) ([]*cursor, error) {
-	heads, err := Heads(r, space)
+	var cursors []*cursor
+	err := eachHead(r, space, func(origin []byte, h protocol.Head) {
+		if next := after.At(vclock.Origin(origin)) + 1; next <= h.Seq {
+			cursors = append(cursors, &cursor{feed: protocol.Feed{Space: space, Origin: vclock.Origin(origin)}, head: h, next: next})
+		}
+	})
+	for _, c := range cursors {
+		if err == nil {
+			err = c.peek(r)
+		}
+	}
 	if err != nil {
 		return nil, err
-	}
-	var cursors []*cursor
-	for _, h := range heads {
-		c := &cursor{feed: h.Feed, head: h.Head, next: after.At(h.Origin) + 1}
-		if c.next > h.Seq {
-			continue
-		}
-		if err := c.peek(r); err != nil {
-			return nil, err
-		}
-		cursors = append(cursors, c)
 	}
 	return cursors, nil
 }
@@ -94,74 +99,80 @@ func behind(r session.Reader, space string, after vclock.Vector) ([]*cursor, err
 func earliest(cursors []*cursor) (first int, until uint64) {
 	until = math.MaxUint64
 	for i, c := range cursors[1:] {
-		if c.arrival < cursors[first].arrival {
-			until = cursors[first].arrival
+		if c.rec.Arrival < cursors[first].rec.Arrival {
+			until = cursors[first].rec.Arrival
 			first = i + 1
 		} else {
-			until = min(until, c.arrival)
+			until = min(until, c.rec.Arrival)
 		}
 	}
 	return first, until
 }
 
-func (c *cursor) peek(r session.Reader) error {
-	rec, err := record(r, c.feed, c.next)
-	c.arrival = rec.Arrival
+func (c *cursor) peek(r session.Reader) (err error) {
+	c.rec, err = record(r, c.feed, c.next)
 	return err
 }
 
-// frame reads a stretch of the feed: ops that arrived before until, within the
-// budget, which it reduces. At least one op is read; a damaged record ends the
-// stretch before it, and is an error if it is the first.
+// frame reads a stretch of the feed: the op that the cursor has, and those
+// behind it that arrived before until, within the budget, which it reduces. A
+// damaged record ends the stretch before it: whoever reads on there is told.
 func (c *cursor) frame(r session.Reader, until uint64, b *Budget) (*protocol.Frame, error) {
-	prev, ok, err := ChainAt(r, c.feed, c.next-1)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, fmt.Errorf("frame of %s of %s from %d: %w", c.feed.Origin, c.feed.Space, c.next, ErrGap)
-	}
-	f := &protocol.Frame{Feed: c.feed, From: c.next, Prev: prev, Last: prev}
-	rawBytes := 0
-	first := session.OpKey(c.feed.Space, c.feed.Origin, c.next)
-	for e, err := range r.Scan(first[:len(first)-8], first, false) {
-		if len(f.Entries) > 0 && errors.Is(err, session.ErrCorrupt) {
-			break // whoever reads on from there is told
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read ops of %s of %s: %w", c.feed.Origin, c.feed.Space, err)
-		}
-		if got := vclock.Seq(binary.BigEndian.Uint64(e.Key[len(e.Key)-8:])); got != c.next {
-			break // a record is gone; the check below says which
-		}
-		rec, err := session.ParseRecord(e.Key, e.Value)
-		if len(f.Entries) > 0 && errors.Is(err, session.ErrCorrupt) {
-			break
-		}
+	f := &protocol.Frame{Feed: c.feed, From: c.next}
+	if c.next > 1 {
+		before, err := record(r, c.feed, c.next-1)
 		if err != nil {
 			return nil, err
 		}
-		full := len(f.Entries) >= min(b.Ops, protocol.MaxFrameOps) || rawBytes+len(rec.Bytes) > min(b.Bytes, protocol.FrameBytesBudget)
-		if len(f.Entries) > 0 && (full || rec.Arrival >= until) {
-			break
-		}
-		f.Entries = append(f.Entries, entryOf(rec))
-		f.Last = rec.Chain
-		rawBytes += len(rec.Bytes)
-		if c.next++; c.next > c.head.Seq {
-			break
-		}
+		f.Prev = before.Chain
 	}
-	if len(f.Entries) == 0 {
-		_, err := record(r, c.feed, c.next)
-		if err == nil {
-			err = damaged(first, fmt.Errorf("op %d is found alone and not in order", c.next))
-		}
+	left := Budget{Ops: min(b.Ops, protocol.MaxFrameOps), Bytes: min(b.Bytes, protocol.FrameBytesBudget)}
+	c.take(f, c.rec, &left)
+	if err := c.extend(r, f, until, &left); err != nil {
 		return nil, err
 	}
 	b.Ops -= len(f.Entries)
-	b.Bytes -= rawBytes
+	for i := range f.Entries {
+		b.Bytes -= len(f.Entries[i].Bytes)
+	}
 	return f, nil
+}
+
+// extend adds to a frame what follows in the feed.
+func (c *cursor) extend(r session.Reader, f *protocol.Frame, until uint64, left *Budget) error {
+	if c.next > c.head.Seq || left.Ops <= 0 || left.Bytes <= 0 {
+		return nil
+	}
+	from := session.OpKey(c.feed.Space, c.feed.Origin, c.next)
+	for e, err := range r.Scan(from[:len(from)-8], from, false) {
+		var rec session.Record
+		if err == nil && vclock.Seq(binary.BigEndian.Uint64(e.Key[len(e.Key)-8:])) != c.next {
+			return nil // a record is gone
+		}
+		if err == nil {
+			rec, err = session.ParseRecord(e.Key, e.Value)
+		}
+		switch {
+		case errors.Is(err, session.ErrCorrupt):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read ops of %s of %s: %w", c.feed.Origin, c.feed.Space, err)
+		case left.Ops <= 0 || len(rec.Bytes) > left.Bytes || rec.Arrival >= until:
+			return nil
+		}
+		if c.take(f, rec, left); c.next > c.head.Seq {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *cursor) take(f *protocol.Frame, rec session.Record, left *Budget) {
+	f.Entries = append(f.Entries, entryOf(rec))
+	f.Last = rec.Chain
+	left.Ops--
+	left.Bytes -= len(rec.Bytes)
+	c.next++
 }
 
 func entryOf(rec session.Record) protocol.Entry {

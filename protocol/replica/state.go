@@ -166,30 +166,40 @@ type FeedHead struct {
 // Heads returns the heads of all feeds of a space, sorted by origin.
 func Heads(r session.Reader, space string) ([]FeedHead, error) {
 	var heads []FeedHead
-	prefix := feedPrefix(space)
-	for e, err := range r.Scan(prefix, nil, false) {
-		if err != nil {
-			return nil, fmt.Errorf("heads of %s: %w", space, err)
-		}
-		h, err := decodeHead(e.Key, e.Value)
-		if err != nil {
-			return nil, err
-		}
-		feed := protocol.Feed{Space: space, Origin: vclock.Origin(e.Key[len(prefix):])}
-		heads = append(heads, FeedHead{feed, h})
+	err := eachHead(r, space, func(origin []byte, h protocol.Head) {
+		heads = append(heads, FeedHead{protocol.Feed{Space: space, Origin: vclock.Origin(origin)}, h})
+	})
+	if err != nil {
+		return nil, err
 	}
 	return heads, nil
 }
 
+// eachHead calls fn with the head of each feed of a space, by origin. It may be
+// called on the way to an error.
+func eachHead(r session.Reader, space string, fn func(origin []byte, h protocol.Head)) error {
+	prefix := feedPrefix(space)
+	for e, err := range r.Scan(prefix, nil, false) {
+		if err != nil {
+			return fmt.Errorf("heads of %s: %w", space, err)
+		}
+		h, err := decodeHead(e.Key, e.Value)
+		if err != nil {
+			return err
+		}
+		fn(e.Key[len(prefix):], h)
+	}
+	return nil
+}
+
 // Vector returns what is held of a space.
 func Vector(r session.Reader, space string) (vclock.Vector, error) {
-	heads, err := Heads(r, space)
+	var dots []vclock.Dot
+	err := eachHead(r, space, func(origin []byte, h protocol.Head) {
+		dots = append(dots, vclock.Dot{Origin: vclock.Origin(origin), Seq: h.Seq})
+	})
 	if err != nil {
 		return vclock.Vector{}, err
-	}
-	dots := make([]vclock.Dot, len(heads))
-	for i, h := range heads {
-		dots[i] = vclock.Dot{Origin: h.Origin, Seq: h.Seq}
 	}
 	return vclock.Of(dots...), nil
 }

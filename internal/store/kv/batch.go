@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"errors"
 	"iter"
 	"slices"
@@ -27,7 +26,7 @@ const MaxKeyBytes = 32 << 10
 // function of a group can fail without harm to the others.
 //
 // Cost: a write is one map entry and one place in an ordered list; a scan
-// merges the pending keys of its range with the base and copies each entry.
+// merges the pending keys of its range with the base.
 type Batch struct {
 	base    session.Reader
 	inline  int
@@ -74,7 +73,7 @@ func (b *Batch) Get(key []byte) ([]byte, error) {
 	case w.deleted:
 		return nil, nil
 	}
-	return cloned(w.value), nil
+	return w.value, nil
 }
 
 // Put is described at [session.Tx].
@@ -120,7 +119,7 @@ func (b *Batch) merge(prefix, from []byte, reverse bool, yield func(session.Entr
 		key := pending[0]
 		pending = pending[1:]
 		w := b.pending[key]
-		return w.deleted || yield(session.Entry{Key: []byte(key), Value: cloned(w.value)}, nil)
+		return w.deleted || yield(session.Entry{Key: []byte(key), Value: w.value}, nil)
 	}
 	for e, err := range b.base.Scan(prefix, from, reverse) {
 		if err != nil {
@@ -173,8 +172,9 @@ func (b *Batch) Size() Size { return b.size }
 
 // Write is one pending write.
 type Write struct {
-	Key, Value []byte // shared with the batch
-	Deleted    bool
+	Key     string
+	Value   []byte // shared with the batch
+	Deleted bool
 }
 
 // All yields the pending writes in the order of their keys.
@@ -182,7 +182,7 @@ func (b *Batch) All() iter.Seq[Write] {
 	return func(yield func(Write) bool) {
 		for key := range b.keys.Scan("", "", false, false) {
 			w := b.pending[key]
-			if !yield(Write{Key: []byte(key), Value: w.value, Deleted: w.deleted}) {
+			if !yield(Write{Key: key, Value: w.value, Deleted: w.deleted}) {
 				return
 			}
 		}
@@ -227,14 +227,15 @@ func checkKey(key []byte) error {
 }
 
 func precedes(pending string, key []byte, reverse bool) bool {
-	c := bytes.Compare([]byte(pending), key)
 	if reverse {
-		c = -c
+		return pending > string(key)
 	}
-	return c < 0
+	return pending < string(key)
 }
 
 // cloned copies b; unlike bytes.Clone it never gives nil, which means absence.
 func cloned(b []byte) []byte {
-	return append(make([]byte, 0, len(b)), b...)
+	c := make([]byte, len(b))
+	copy(c, b)
+	return c
 }

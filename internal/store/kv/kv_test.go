@@ -150,7 +150,7 @@ func TestRollback(t *testing.T) {
 		steps("after")
 		b.Rollback(mark)
 		same := func(x, y kv.Write) bool {
-			return bytes.Equal(x.Key, y.Key) && bytes.Equal(x.Value, y.Value) && x.Deleted == y.Deleted
+			return x.Key == y.Key && bytes.Equal(x.Value, y.Value) && x.Deleted == y.Deleted
 		}
 		if got := slices.Collect(b.All()); b.Size() != size || !slices.EqualFunc(got, writes, same) {
 			rt.Fatalf("after Rollback: %+v %v, want %+v %v", b.Size(), got, size, writes)

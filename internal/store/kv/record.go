@@ -41,7 +41,8 @@ func Seal(key, value []byte) []byte {
 	return raw
 }
 
-// Open returns the value in raw, which it shares. Anything but what [Seal] made
+// Open returns the value in raw, which it shares and which has no room behind
+// it. Anything but what [Seal] made
 // for the same key is a [*session.CorruptError].
 func Open(key, raw []byte) ([]byte, error) {
 	switch {
@@ -50,7 +51,7 @@ func Open(key, raw []byte) ([]byte, error) {
 	case raw[0] != recordVersion:
 		return nil, Damaged(key, fmt.Errorf("%w: %d", ErrVersion, raw[0]))
 	}
-	value := raw[envelopeBytes:]
+	value := raw[envelopeBytes:len(raw):len(raw)]
 	if want, got := binary.BigEndian.Uint32(raw[1:]), sum(key, value); want != got {
 		return nil, Damaged(key, fmt.Errorf("%w: want %08x, got %08x", ErrChecksum, want, got))
 	}

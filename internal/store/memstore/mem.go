@@ -26,7 +26,7 @@ var (
 // Invariant: synced <= commits; undo has what reverts commits synced+1 …
 // commits, in that order.
 type Mem struct {
-	records map[string][]byte // in their envelopes
+	records map[string]record
 	keys    kv.Keys
 	undo    [][]change // one list for each commit that is not synced
 	commits uint64
@@ -43,10 +43,17 @@ type Mem struct {
 	doubts   uint64   // commits among it
 }
 
+// record is what is kept at a key. Nothing changes its bytes: readers and
+// clones share them.
+type record struct {
+	key []byte
+	raw []byte // the value in its envelope; nil means that there is none
+}
+
 // change is what a commit did to one key.
 type change struct {
 	key    string
-	before []byte // nil if the key was absent
+	before record // without raw if the key was absent
 }
 
 // Loss says that acknowledged commits were gone after a crash.
@@ -57,7 +64,7 @@ type Loss struct {
 
 // New returns an empty store in which every Update is synced before it returns.
 func New() *Mem {
-	return &Mem{records: make(map[string][]byte)}
+	return &Mem{records: make(map[string]record)}
 }
 
 // ManualSync leaves syncing to [Mem.Sync], for a machine that answers only
@@ -89,33 +96,36 @@ func (m *Mem) Update(fn func(tx session.Tx) error) error {
 
 // apply puts the writes into the page cache, so to speak.
 func (m *Mem) apply(b *kv.Batch) {
-	var undo []change
+	undo := make([]change, 0, b.Size().Entries)
 	for w := range b.All() {
-		key := string(w.Key)
-		undo = append(undo, change{key: key, before: m.records[key]})
+		undo = append(undo, change{key: w.Key, before: m.records[w.Key]})
 		if w.Deleted {
-			m.set(key, nil)
-		} else {
-			m.set(key, kv.Seal(w.Key, w.Value))
+			m.set(w.Key, record{})
+			continue
 		}
+		key := []byte(w.Key)
+		m.set(w.Key, record{key: key, raw: kv.Seal(key, w.Value)})
 	}
 	m.undo = append(m.undo, undo)
 	m.commits++
 }
 
-// set stores raw at key; nil removes it.
-func (m *Mem) set(key string, raw []byte) {
-	if before, ok := m.records[key]; ok {
-		m.bytes -= len(key) + len(before)
+// set stores rec at key; one without raw removes what is there.
+func (m *Mem) set(key string, rec record) {
+	before, had := m.records[key]
+	if had {
+		m.bytes -= len(key) + len(before.raw)
 	}
-	if raw == nil {
+	if rec.raw == nil {
 		delete(m.records, key)
 		m.keys.Remove(key)
 		return
 	}
-	m.records[key] = raw
-	m.keys.Insert(key)
-	m.bytes += len(key) + len(raw)
+	m.records[key] = rec
+	if !had {
+		m.keys.Insert(key)
+	}
+	m.bytes += len(key) + len(rec.raw)
 }
 
 // Sync makes all commits durable. An injected error fails the store.
@@ -221,13 +231,13 @@ func (m *Mem) Clone() *Mem {
 
 // Rot flips one bit in the record at key; false means that there is none.
 func (m *Mem) Rot(key []byte, random *rand.Rand) bool {
-	raw, ok := m.records[string(key)]
+	rec, ok := m.records[string(key)]
 	if !ok {
 		return false
 	}
-	damaged := slices.Clone(raw) // a clone may share the old bytes
-	damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
-	m.records[string(key)] = damaged
+	rec.raw = slices.Clone(rec.raw) // others share the old bytes
+	rec.raw[random.IntN(len(rec.raw))] ^= 1 << random.IntN(8)
+	m.records[string(key)] = rec
 	return true
 }
 
@@ -280,33 +290,26 @@ func (r reader) Get(key []byte) ([]byte, error) {
 	if len(key) == 0 {
 		return nil, kv.ErrEmptyKey
 	}
-	raw, ok := r.m.records[string(key)]
+	rec, ok := r.m.records[string(key)]
 	if !ok {
 		return nil, nil
 	}
-	return opened(key, raw)
+	return kv.Open(rec.key, rec.raw)
 }
 
 // Scan is described at [session.Reader].
 func (r reader) Scan(prefix, from []byte, reverse bool) iter.Seq2[session.Entry, error] {
 	return func(yield func(session.Entry, error) bool) {
 		for key := range r.m.keys.Scan(string(prefix), string(from), from != nil, reverse) {
-			value, err := opened([]byte(key), r.m.records[key])
+			rec := r.m.records[key]
+			value, err := kv.Open(rec.key, rec.raw)
 			if err != nil {
 				yield(session.Entry{}, err)
 				return
 			}
-			if !yield(session.Entry{Key: []byte(key), Value: value}, nil) {
+			if !yield(session.Entry{Key: rec.key, Value: value}, nil) {
 				return
 			}
 		}
 	}
-}
-
-func opened(key, raw []byte) ([]byte, error) {
-	value, err := kv.Open(key, raw)
-	if err != nil {
-		return nil, err
-	}
-	return append(make([]byte, 0, len(value)), value...), nil
 }
