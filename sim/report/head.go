@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ type fact struct{ Name, Value, Note string }
 func headOf(r *sim.Result, problems []problem) head {
 	h := head{
 		Name: r.Plan.Name, Shows: r.Plan.Shows,
-		Command: r.Command, Seed: fmt.Sprintf("%#x", r.Seed), Hash: hex.EncodeToString(r.Hash[:]),
+		Command: r.Command, Seed: strconv.FormatUint(r.Seed, 10), Hash: hex.EncodeToString(r.Hash[:]),
 	}
 	if h.Name == "" {
 		h.Name = "Drawn from the seed"
@@ -55,9 +56,9 @@ func headOf(r *sim.Result, problems []problem) head {
 // commandOf gives the command that repeats a run that does not name its own.
 func commandOf(r *sim.Result) string {
 	if r.Plan.Name == "" {
-		return fmt.Sprintf("causeway sim explore --seeds 1 --first-seed %#x", r.Seed)
+		return fmt.Sprintf("causeway sim explore --seeds 1 --first-seed %d", r.Seed)
 	}
-	return fmt.Sprintf("causeway sim run %s --seed %#x", shellWord(r.Plan.Name), r.Seed)
+	return fmt.Sprintf("causeway sim run %s --seed %d", shellWord(r.Plan.Name), r.Seed)
 }
 
 // shellWord quotes a word for a shell if it needs it.

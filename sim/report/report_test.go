@@ -76,7 +76,7 @@ func TestPageReadsWithoutScript(t *testing.T) {
 	text := visible(t, written(t, r))
 	want := []string{
 		"shop-offline", r.Plan.Shows, "2 promises were broken: acknowledged writes survive and equal states after healing.",
-		"causeway sim run shop-offline --seed 0x7", "0x7", "8 nodes", "3 core nodes, 5 edges", "1 min 4 s",
+		"causeway sim run shop-offline --seed 7", "seed 7", "8 nodes", "3 core nodes, 5 edges", "1 min 4 s",
 		"in 812 ms of real time",
 		"healed at 1m 00s",
 		"edge-1 and edge-2 ↔ everybody else: nothing gets through", "from to lasts what", "12s 39s 27 s partition",
