@@ -34,11 +34,13 @@ const Hint = "the disk changed this record; check the disk, then run causeway st
 
 // Seal returns value in its envelope, in a new slice.
 func Seal(key, value []byte) []byte {
-	raw := make([]byte, envelopeBytes+len(value))
-	raw[0] = recordVersion
-	binary.BigEndian.PutUint32(raw[1:], sum(key, value))
-	copy(raw[envelopeBytes:], value)
-	return raw
+	return AppendSealed(make([]byte, 0, envelopeBytes+len(value)), key, value)
+}
+
+// AppendSealed appends what [Seal] makes to b.
+func AppendSealed(b, key, value []byte) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, recordVersion), sum(key, value))
+	return append(b, value...)
 }
 
 // Open returns the value in raw, which it shares and which has no room behind

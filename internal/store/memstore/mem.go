@@ -43,17 +43,27 @@ type Mem struct {
 	doubts   uint64   // commits among it
 }
 
-// record is what is kept at a key. Nothing changes its bytes: readers and
-// clones share them.
+// record is what is kept at a key: the key, and behind it the value in its
+// envelope. Nothing changes its bytes: readers and clones share them. The zero
+// record stands for absence.
 type record struct {
-	key []byte
-	raw []byte // the value in its envelope; nil means that there is none
+	bytes []byte
+	width int // of the key
 }
+
+func sealed(key string, value []byte) record {
+	b := append(make([]byte, 0, len(key)+kv.Overhead+len(value)), key...)
+	return record{kv.AppendSealed(b, b, value), len(key)}
+}
+
+func (r record) key() []byte { return r.bytes[:r.width:r.width] }
+
+func (r record) open() ([]byte, error) { return kv.Open(r.key(), r.bytes[r.width:]) }
 
 // change is what a commit did to one key.
 type change struct {
 	key    string
-	before record // without raw if the key was absent
+	before record // zero if the key was absent
 }
 
 // Loss says that acknowledged commits were gone after a crash.
@@ -103,20 +113,19 @@ func (m *Mem) apply(b *kv.Batch) {
 			m.set(w.Key, record{})
 			continue
 		}
-		key := []byte(w.Key)
-		m.set(w.Key, record{key: key, raw: kv.Seal(key, w.Value)})
+		m.set(w.Key, sealed(w.Key, w.Value))
 	}
 	m.undo = append(m.undo, undo)
 	m.commits++
 }
 
-// set stores rec at key; one without raw removes what is there.
+// set stores rec at key; the zero record removes what is there.
 func (m *Mem) set(key string, rec record) {
 	before, had := m.records[key]
 	if had {
-		m.bytes -= len(key) + len(before.raw)
+		m.bytes -= len(before.bytes)
 	}
-	if rec.raw == nil {
+	if rec.bytes == nil {
 		delete(m.records, key)
 		m.keys.Remove(key)
 		return
@@ -125,7 +134,7 @@ func (m *Mem) set(key string, rec record) {
 	if !had {
 		m.keys.Insert(key)
 	}
-	m.bytes += len(key) + len(rec.raw)
+	m.bytes += len(rec.bytes)
 }
 
 // Sync makes all commits durable. An injected error fails the store.
@@ -235,8 +244,8 @@ func (m *Mem) Rot(key []byte, random *rand.Rand) bool {
 	if !ok {
 		return false
 	}
-	rec.raw = slices.Clone(rec.raw) // others share the old bytes
-	rec.raw[random.IntN(len(rec.raw))] ^= 1 << random.IntN(8)
+	rec.bytes = slices.Clone(rec.bytes) // others share the old ones
+	rec.bytes[rec.width+random.IntN(len(rec.bytes)-rec.width)] ^= 1 << random.IntN(8)
 	m.records[string(key)] = rec
 	return true
 }
@@ -294,7 +303,7 @@ func (r reader) Get(key []byte) ([]byte, error) {
 	if !ok {
 		return nil, nil
 	}
-	return kv.Open(rec.key, rec.raw)
+	return rec.open()
 }
 
 // Scan is described at [session.Reader].
@@ -302,12 +311,12 @@ func (r reader) Scan(prefix, from []byte, reverse bool) iter.Seq2[session.Entry,
 	return func(yield func(session.Entry, error) bool) {
 		for key := range r.m.keys.Scan(string(prefix), string(from), from != nil, reverse) {
 			rec := r.m.records[key]
-			value, err := kv.Open(rec.key, rec.raw)
+			value, err := rec.open()
 			if err != nil {
 				yield(session.Entry{}, err)
 				return
 			}
-			if !yield(session.Entry{Key: rec.key, Value: value}, nil) {
+			if !yield(session.Entry{Key: rec.key(), Value: value}, nil) {
 				return
 			}
 		}
