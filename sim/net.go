@@ -42,7 +42,8 @@ type path struct {
 	free                             time.Duration // when the line is free, with a limit of bandwidth
 	last                             time.Duration // arrival of the message before: TCP keeps the order
 	life                             uint64        // counts connections that were given up
-	waiting                          []func()      // messages held up by a clog, or by a cut that TCP may outlive
+	waiting                          []parcel      // held up by a clog, or by a cut that TCP may outlive
+	expiring                         bool          // it is planned to look whether they wait for too long
 	loss, duplicate, corrupt, spread netem.Source
 	order                            netem.Order
 	spell                            netem.Spell
@@ -70,8 +71,8 @@ func (t *network) release(p *path) {
 	}
 	waiting := p.waiting
 	p.waiting = nil
-	for _, send := range waiting {
-		send()
+	for _, m := range waiting {
+		t.send(p.from, p.to, m)
 	}
 }
 
@@ -145,12 +146,14 @@ func (t *network) send(a, b *node, m parcel) {
 	}
 	p := t.path(a, b)
 	switch {
+	case p.dead() && !t.w.plan.Messages:
+		m.lost("connection given up")
 	case p.clogged, p.blocked && !t.w.plan.Messages:
 		if len(p.waiting) >= routeBuffer {
 			m.lost("buffer full")
 			return
 		}
-		p.waiting = append(p.waiting, func() { t.send(a, b, m) })
+		t.hold(p, m)
 	case p.blocked:
 		m.lost("partition")
 	case t.w.plan.Messages:
@@ -158,6 +161,29 @@ func (t *network) send(a, b *node, m parcel) {
 	default:
 		t.sendStream(p, m)
 	}
+}
+
+// dead reports whether a cut has lasted too long for any connection.
+func (p *path) dead() bool { return p.blocked && p.from.w.now-p.since >= breakAfter }
+
+// hold has a parcel wait for the end of what is in its way, or of the connection.
+func (t *network) hold(p *path, m parcel) {
+	p.waiting = append(p.waiting, m)
+	if !p.blocked || p.expiring {
+		return
+	}
+	p.expiring = true
+	t.w.after(p.since+breakAfter-t.w.now, func() {
+		p.expiring = false
+		if t.settle(p); !p.dead() {
+			return
+		}
+		waiting := p.waiting
+		p.waiting = nil
+		for _, m := range waiting {
+			m.lost("connection given up")
+		}
+	})
 }
 
 func (m parcel) land(data []byte) {
