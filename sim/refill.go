@@ -21,6 +21,7 @@ func (n *node) startVisits() {
 	if n.core != nil && len(n.w.cores) > 1 {
 		v := &n.half.visits
 		v.decide = drive.NewRefill(split(n.w.seed, "refill", n.lane, fmt.Sprint(n.boots)))
+		v.decide.Every = n.w.plan.Timing.scale(v.decide.Every)
 		v.alarm = alarm{wanted: func() protocol.Instant { return v.wakeAt }, ring: n.loopEdge}
 	}
 }

@@ -24,6 +24,8 @@ import (
 //
 // Invariant: at most one visit at a time, and none before the streams were read.
 type Refill struct {
+	Every time.Duration // between visits without doubt, before the jitter; see RefillEvery
+
 	rng    *rand.Rand
 	peers  []*host
 	linked bool
@@ -51,9 +53,10 @@ type host struct {
 	asked    bool
 }
 
-// NewRefill begins with the link down and no peer known.
+// NewRefill begins with the link down and no peer known, and visits each
+// RefillEvery.
 func NewRefill(rng *rand.Rand) *Refill {
-	return &Refill{rng: rng, lacks: make(map[protocol.Feed]vclock.Seq), forks: make(map[protocol.Feed]bool)}
+	return &Refill{Every: RefillEvery, rng: rng, lacks: make(map[protocol.Feed]vclock.Seq), forks: make(map[protocol.Feed]bool)}
 }
 
 // Meet says who the other core nodes are; those that are new are in doubt.
@@ -79,7 +82,7 @@ func (r *Refill) CaughtUp(at protocol.Instant) {
 func (r *Refill) start(at protocol.Instant) {
 	if r.begun == 0 && r.caught && r.met {
 		r.begun = max(at, 1)
-		r.next = at.Later(r.about(RefillEvery))
+		r.next = at.Later(r.about(r.Every))
 	}
 }
 
@@ -219,7 +222,7 @@ func (r *Refill) settle(at protocol.Instant) {
 // begin visits who is due, any of several; now and then somebody is.
 func (r *Refill) begin(at protocol.Instant) {
 	if at >= r.next && len(r.peers) > 0 {
-		r.next = at.Later(r.about(RefillEvery))
+		r.next = at.Later(r.about(r.Every))
 		if h := r.peers[r.rng.IntN(len(r.peers))]; h.due == 0 {
 			h.due = at
 		}
