@@ -166,6 +166,54 @@ func TestDamageIsNoticed(t *testing.T) {
 	}
 }
 
+// A damaged record may be met in the middle of a purge. Then the session is
+// built again as far as it is not purged, and the purge comes to its end.
+func TestPurgeOfDamagedRecords(t *testing.T) {
+	t.Parallel()
+	build := func() *replica {
+		a := newReplica(t, "a")
+		a.do("s", OpenSession{Context: []byte(`{"secret":1}`)})
+		a.do("s", Append{Messages: []Draft{say("secret"), say("secret too"), say("and this")}})
+		a.do("s", EraseSession{})
+		if more, err := Purge(a.tx, space, "s", 2); err != nil || !more {
+			t.Fatalf("Purge of 2 records: %t, %v", more, err)
+		}
+		return a
+	}
+	half := build()
+	for k := range half.tx.values {
+		if !strings.HasPrefix(k, "s/") {
+			continue
+		}
+		r := build()
+		r.tx.broken[k] = true
+		for range 20 {
+			more, err := Purge(r.tx, space, "s", 2)
+			if err == nil && !more {
+				break
+			}
+			if err == nil {
+				continue
+			}
+			if err = Rebuild(r.tx, space, "s"); errors.Is(err, ErrCorrupt) { // the log is not whole
+				err = RebuildFrom(r.tx, space, "s", func(yield func(vclock.Dot, error) bool) {
+					for i := range r.feeds[r.origin] {
+						if !yield(vclock.Dot{Origin: r.origin, Seq: vclock.Seq(i + 1)}, nil) {
+							return
+						}
+					}
+				})
+			}
+			if err != nil {
+				t.Fatalf("record %q is damaged: rebuild: %v", k, err)
+			}
+		}
+		if more, err := Purge(r.tx, space, "s", 2); more || err != nil {
+			t.Errorf("record %q is damaged: Purge does not end: %t, %v", k, more, err)
+		}
+	}
+}
+
 func TestRebuildLeavesWaitingOpsAlone(t *testing.T) {
 	t.Parallel()
 	a, b := newReplica(t, "a"), newReplica(t, "b")

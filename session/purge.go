@@ -77,9 +77,10 @@ func purgeRest(tx Tx, space, session string, limit int) (int, error) {
 // Rebuild makes the session's records anew from its op records, in one
 // transaction: after damage, or when a later version knows ops that an earlier
 // one did not. It finds the ops through the session's log, which must be
-// whole; see [RebuildFrom] if it is not. An erased session has nothing to rebuild.
+// whole; see [RebuildFrom] if it is not. An erased session that is purged has
+// nothing to rebuild; one that is purged in part has lost a part of its log.
 func Rebuild(tx Tx, space, session string) error {
-	if m, err := metaAt(tx, space, session); err == nil && m != nil && m.erased {
+	if m, err := metaAt(tx, space, session); err == nil && m != nil && m.erased && m.purged == m.slots {
 		return nil
 	}
 	return RebuildFrom(tx, space, session, logged(tx, space, session))

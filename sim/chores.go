@@ -155,7 +155,7 @@ func (n *node) answerOp(data []byte, reply func([]byte)) {
 		return err
 	})
 	if err == nil && answer != nil {
-		reply(answer)
+		reply(n.w.forged(answer))
 	}
 }
 
@@ -214,9 +214,12 @@ func (n *node) expire(d session.Due) {
 		postpone()
 		return
 	}
-	n.write(cmd, func(_ drive.Answer, err error) {
+	n.write(cmd, func(a drive.Answer, err error) {
 		if drive.Settled(err) {
 			postpone()
+		}
+		if err == nil && len(a.Ops) > 0 {
+			n.checkExpiry(d.Space, d.Session, a.Ops[0].Dot)
 		}
 	})
 }
@@ -241,6 +244,7 @@ func (n *node) write(cmd session.Command, done func(drive.Answer, error)) {
 		return err
 	}, func(err error) {
 		if err == nil && !answer.Replayed {
+			n.checkFirstStamp(answer)
 			n.committed("write", []protocol.FeedHead{answer.Grown})
 			n.moved(answer.Grown)
 		}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ type client struct {
 	name     string
 	versions map[string]vclock.Vector // last seen, by space and session
 	inserted map[string][]string      // elements put into sets, by space, session and set
+	keys     map[string]string        // last key that a node answered to, by node, space and session
 }
 
 // intent is what a client wants, however often it has to ask.
@@ -40,13 +42,17 @@ type intent struct {
 func (w *world) intend(c Call) *intent {
 	who := w.people[c.Client]
 	if who == nil {
-		who = &client{name: c.Client, versions: map[string]vclock.Vector{}, inserted: map[string][]string{}}
+		who = &client{name: c.Client, versions: map[string]vclock.Vector{}, inserted: map[string][]string{},
+			keys: map[string]string{}}
 		w.people[c.Client] = who
 	}
 	in := &intent{call: c, client: who, level: c.Core}
 	if c.Keyed || len(c.Retries) > 0 || c.Kind == CallAdd || c.Kind == CallMove {
 		w.serial++
 		in.key = fmt.Sprintf("k%d", w.serial)
+	}
+	if c.Reuse {
+		in.key = cmp.Or(who.keys[c.Node+" "+c.Space+"/"+c.Session], in.key)
 	}
 	w.try(in, c.Node)
 	for _, r := range c.Retries {
@@ -140,6 +146,9 @@ func (w *world) serve(in *intent, n *node, id int) {
 
 func (w *world) answered(in *intent, n *node, id int, a drive.Answer, core bool) {
 	in.done = true
+	if core {
+		w.checkCoreAck(n, in.call.Space, a.Ops[len(a.Ops)-1].Dot)
+	}
 	for i := range a.Ops {
 		for _, name := range callNames(&a.Ops[i]) {
 			w.callOf[name] = id
@@ -153,6 +162,9 @@ func (w *world) answered(in *intent, n *node, id int, a drive.Answer, core bool)
 		}
 	}
 	in.client.versions[in.call.Space+"/"+in.call.Session] = a.Version
+	if in.key != "" {
+		in.client.keys[n.lane+" "+in.call.Space+"/"+in.call.Session] = in.key
+	}
 	w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "ok", Session: c.Session, Space: c.Space, Cause: in.asked})
 }
 

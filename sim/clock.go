@@ -18,6 +18,7 @@ type clock struct {
 	ppb    int64         // how much faster than true time it runs, in 1e-9
 	offset time.Duration // of the wall clock against elapsed
 	asleep time.Duration // elapsed time in which the monotonic clock stood still
+	most   uint64        // the latest wall time that a process asked for
 }
 
 // scaled is d as a clock that runs ppb too fast shows it.

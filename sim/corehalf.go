@@ -38,6 +38,9 @@ func (c *coreHalf) start() error {
 	cfg.Stores, cfg.StoresRequired, cfg.Partitions = len(n.w.cores), plan.required(), partitions
 	cfg.HeartbeatEvery, cfg.IdleDrop = plan.Timing.scale(cfg.HeartbeatEvery), plan.Timing.scale(cfg.IdleDrop)
 	cfg.WantMax = plan.Timing.scale(cfg.WantMax)
+	if plan.Window > 0 {
+		cfg.Window = plan.Window
+	}
 	var err error
 	if c.machine, err = protocol.NewCore(cfg, n.rng); err != nil {
 		return err
@@ -124,12 +127,13 @@ func (c *coreHalf) once(in protocol.CoreInput) {
 	}
 	out, err := c.machine.Step(n.instant(), in)
 	if err != nil {
-		n.w.facts["message_refused"]++
+		n.refusedMessage(in, err)
 		if !drive.CoreExcuses(in, err) {
 			n.w.problem("no step fails", n.lane, "core half, %T: %v", in, err)
 		}
 		return
 	}
+	n.checkFence(in, out)
 	c.reads.Forget()
 	c.carryOut(out)
 }

@@ -5,19 +5,21 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
 // AllCalls gives the explicit calls of the plan and those that its workload
 // draws from the seed, ascending by time.
 func (p *Plan) AllCalls(seed uint64) []Call {
-	calls := append(slices.Clone(p.Calls), p.expand(split(seed, "calls"))...)
+	calls := append(slices.Clone(p.Calls), p.expand(split(seed, "calls"), split(seed, "calls", "details"))...)
 	slices.SortStableFunc(calls, func(a, b Call) int { return cmp.Compare(a.At, b.At) })
 	return calls
 }
 
 // expand draws the calls of a plan's workload.
-func (p *Plan) expand(rng *rand.Rand) []Call {
+func (p *Plan) expand(rng, details *rand.Rand) []Call {
 	if p.Workload == nil {
 		return nil
 	}
@@ -38,6 +40,15 @@ func (p *Plan) expand(rng *rand.Rand) []Call {
 	}
 	for i := range l.Clients {
 		calls = append(calls, p.daily(&l, fmt.Sprintf("c%d", i), i, rng)...)
+	}
+	for i := range calls {
+		c := &calls[i]
+		switch {
+		case (c.Kind == CallAppend || c.Kind == CallPatch) && len(c.Retries) == 0:
+			c.Reuse = details.Float64() < l.Reuse
+		case c.Kind == CallOpen && c.Order == "": // once more, at another node perhaps
+			c.Order, c.TTL = orderOfSession(c.Session), l.TTL
+		}
 	}
 	return calls
 }
@@ -70,17 +81,22 @@ func (p *Plan) openings(l *Workload, space string) []Call {
 	var calls []Call
 	sites := p.sites(l, space)
 	for s := range l.Sessions {
-		order := "turns"
-		if s%3 == 2 {
-			order = "chat"
-		}
 		if len(sites) == 0 {
 			continue
 		}
-		calls = append(calls, Call{At: time.Duration(s+1) * time.Millisecond, Client: "opener", Node: sites[s%len(sites)], Space: space,
-			Session: fmt.Sprintf("s%d", s), Kind: CallOpen, Order: order, TTL: l.TTL, Keyed: true})
+		name := fmt.Sprintf("s%d", s)
+		calls = append(calls, Call{At: time.Duration(s+1) * time.Millisecond, Client: "opener", Node: sites[s%len(sites)],
+			Space: space, Session: name, Kind: CallOpen, Order: orderOfSession(name), TTL: l.TTL, Keyed: true})
 	}
 	return calls
+}
+
+// orderOfSession makes one session in three a group chat.
+func orderOfSession(name string) string {
+	if n, err := strconv.Atoi(strings.TrimPrefix(name, "s")); err == nil && n%3 == 2 {
+		return "chat"
+	}
+	return "turns"
 }
 
 // daily draws the calls of one client.

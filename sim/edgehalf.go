@@ -68,6 +68,9 @@ func (n *node) startHalves() error {
 		return err
 	})
 	for _, h := range heads {
+		if own(n.name, h.Origin) {
+			n.w.checkRelease(n, protocol.FeedSeq{Feed: h.Feed, Seq: h.Released})
+		}
 		n.let[h.Feed] = h.Released
 		n.acks.Note(h.Feed, h.Released)
 		n.stepEdge(h)
@@ -129,9 +132,10 @@ func (n *node) noteProgress() {
 }
 
 func (n *node) stepOnce(in protocol.EdgeInput) {
+	n.hearStores(in)
 	out, err := n.half.machine.Step(n.instant(), in)
 	if err != nil {
-		n.w.facts["message_refused"]++
+		n.refusedMessage(in, err)
 		if !drive.EdgeExcuses(in) {
 			n.w.problem("no step fails", n.lane, "edge half, %T: %v", in, err)
 		}

@@ -58,10 +58,6 @@ type image struct {
 // Fault that put an old copy back take it so long before, unless they say.
 const defaultAgo = 2 * time.Second
 
-// receiptsOnTheWay is how long after a store fell back its receipts may still
-// arrive and release what it held.
-const receiptsOnTheWay = time.Minute
-
 // await plans the beginning of a fault, and before it the copy that it needs.
 func (w *world) await(f *Fault) {
 	run := begun(f)
@@ -109,6 +105,9 @@ func (w *world) beginFault(f *fault, images map[*node]*image) {
 	case StreamAway:
 		for _, s := range w.bus.streams {
 			s.recreate()
+		}
+		for _, c := range w.cores {
+			c.lost = w.now
 		}
 	case StreamLoss:
 		w.loseMessages(f)
@@ -164,6 +163,7 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 		n.wipe()
 	case WipeStreams:
 		n.crash()
+		n.lost = w.now
 		for _, s := range w.bus.streams {
 			s.copies[n] = &replicaLog{}
 		}
@@ -291,7 +291,7 @@ func (w *world) clone(f *fault, n *node, copied *image) {
 	lane := fmt.Sprintf("%s+%d", n.lane, len(w.nodes))
 	c := newNode(w, n.plan, lane)
 	c.host = n.host
-	c.clock = n.clock
+	c.clock, c.boots = n.clock, n.boots
 	c.disk.mem, c.disk.identity, c.disk.moved = copied.mem.Clone(), copied.identity, !f.Silent
 	c.rotten = n.rotten
 	w.add(c)

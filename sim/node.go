@@ -56,6 +56,8 @@ type node struct {
 	cursors drive.Cursors
 	repairs repairs
 	largest [len(queues)]check.Sample // of each queue, since the beginning
+	heard   map[*node]time.Duration   // core nodes that are known to have fallen back, and when they had
+	lost    time.Duration             // when its copy of a stream lost messages last; zero: never
 	rotten  bool                      // bits of its records were flipped
 	fell    time.Duration             // when its storage fell back last; zero: never
 }
@@ -116,7 +118,7 @@ func (n *node) start() {
 	n.booted = n.clock.mono(n.w.now)
 	n.rng = split(n.w.seed, "node", n.lane, fmt.Sprint(n.boots))
 	n.acks, n.mover, n.cursors, n.repairs = drive.Acks{}, drive.Mover{}, drive.Cursors{}, repairs{}
-	n.waiters, n.let = nil, map[protocol.Feed]vclock.Seq{}
+	n.waiters, n.let, n.heard = nil, map[protocol.Feed]vclock.Seq{}, map[*node]time.Duration{}
 	n.disk.fill(n.disk.full)
 	n.w.say(Event{Kind: EvStart, Node: n.lane})
 	if err := n.open(); err != nil {
@@ -234,7 +236,9 @@ func (n *node) identity() drive.Identity {
 
 // now is what the process believes the time to be.
 func (n *node) now() replica.Now {
-	return replica.Now{Wall: n.clock.wall(n.w.now), Trust: clocksync.Unsynced}
+	wall := n.clock.wall(n.w.now)
+	n.clock.most = max(n.clock.most, wall)
+	return replica.Now{Wall: wall, Trust: clocksync.Unsynced}
 }
 
 // crash ends the process at once.

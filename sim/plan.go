@@ -26,6 +26,9 @@ type Plan struct {
 	// mended them. Otherwise nodes talk over TCP: loss and damage cost time, and
 	// a silent connection is given up.
 	Messages bool
+	// Window bounds the deliveries that a core node sends ahead of credit; zero:
+	// the product's window, which small loads never fill.
+	Window   int
 	Calls    []Call    // ascending by At
 	Workload *Workload // more calls, drawn from the seed; nil for none
 	Faults   []Fault   // ascending by At
@@ -180,6 +183,7 @@ type Call struct {
 	Batch   int    // messages of an append; zero means one
 	Core    bool   // level "core"
 	Keyed   bool   // with an idempotency key
+	Reuse   bool   // with the key of another request that the node answered to this client: to be refused
 	IfMatch bool   // with the version that the client saw last in the session
 	To      string // CallMove
 	Order   string // CallOpen: "turns" or "chat"
@@ -204,6 +208,7 @@ type Workload struct {
 	Roam     float64       // chance that a client goes to another node before a call
 	Same     float64       // chance that a call goes to the session that everybody writes to
 	Keyed    float64       // chance of an idempotency key
+	Reuse    float64       // chance of the key of another request
 	Core     float64       // chance of level "core"
 	Batch    int           // largest batch
 	Mix      map[CallKind]int
@@ -221,6 +226,9 @@ type Expect struct {
 	Acked    int           // at least so many acknowledged writes
 	AtCore   int           // at least so many of them at level "core"
 }
+
+// MaxWindow bounds [Plan.Window].
+const MaxWindow = protocol.CreditWindow
 
 // scale stretches a time that is measured against the heartbeat.
 func (t Timing) scale(d time.Duration) time.Duration {

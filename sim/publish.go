@@ -134,23 +134,3 @@ func (n *node) atStream(space string, data []byte, fail func(protocol.FailureKin
 		})
 	})
 }
-
-// checkRelease is an oracle: an outbox is released only up to where enough
-// core stores hold the feed with the same chain (I16).
-func (w *world) checkRelease(n *node, r protocol.FeedSeq) {
-	chain := func(o *node) (protocol.Chain, bool) { return w.chain(o, r.Feed, r.Seq) }
-	want, ok := chain(n)
-	if !ok {
-		return // damaged here: nothing to compare with
-	}
-	held := 0
-	for _, c := range w.cores {
-		if got, ok := chain(c); ok && got == want || c.rotten && !ok || c.fell > 0 && w.now-c.fell < receiptsOnTheWay {
-			held++
-		}
-	}
-	if held < w.plan.required() {
-		w.problem("released ops are in enough core stores (I16)", n.lane, "%s of %s is released up to %d, which %d stores hold, want %d",
-			r.Origin, r.Space, r.Seq, held, w.plan.required())
-	}
-}

@@ -78,7 +78,7 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 		log: newTraceLog(opt.Trace), facts: map[string]int{}, seen: map[string]bool{}, adds: map[string]int{},
 		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{}}
 	w.chance = chances{net: split(seed, "net"), disk: split(seed, "disk"), stream: split(seed, "stream"),
-		fault: split(seed, "fault"), work: split(seed, "work")}
+		fault: split(seed, "fault"), work: split(seed, "work"), lie: split(seed, "lie")}
 	w.history.Excused, w.history.ExcusedCalls = map[string]bool{}, map[int]bool{}
 	w.net = network{w: w, paths: map[[2]*node]*path{}, rates: map[rated][2]int{}}
 	w.bus = &bus{w: w}
@@ -283,6 +283,7 @@ func (w *world) lookForAgreement() {
 			w.after(w.plan.Timing.scale(agreeEvery), w.lookForAgreement)
 			return
 		}
+		n.checkErased(&f)
 		w.history.Finals = append(w.history.Finals, f)
 	}
 	w.phase = agreed
@@ -346,6 +347,13 @@ func (n *node) holds(space string) (v vclock.Vector, todo string, err error) {
 			if own(n.name, h.Origin) && n.let[h.Feed] < h.Seq {
 				todo = fmt.Sprintf("%s of %s is released up to %d of %d", h.Origin, space, n.let[h.Feed], h.Seq)
 			}
+		}
+		if err != nil {
+			return err
+		}
+		gone, err := replica.Unpurged(r, 1)
+		if len(gone) > 0 {
+			todo = fmt.Sprintf("erased session %s is not purged", gone[0].Session)
 		}
 		return err
 	})

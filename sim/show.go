@@ -33,6 +33,9 @@ func (n *node) show(space, id string) (*check.Seen, error) {
 		s, err = observe.Session(&doc, msgs)
 		return err
 	})
+	if err == nil {
+		n.checkRedacted(space, id, s)
+	}
 	return s, err
 }
 

@@ -318,6 +318,9 @@ func (s *stream) lastProposed(log *replicaLog, subject string) uint64 {
 
 // lose has a server's copy lose its last messages: in silence, or cut off.
 func (s *stream) lose(c *node, count int, cut bool) {
+	for _, o := range s.w.cores { // who follows a leader that was cut loses as much
+		o.lost = s.w.now
+	}
 	log := s.copies[c].log
 	from := max(len(log)-count, 0)
 	if cut {

@@ -34,6 +34,8 @@ func Draw(seed uint64, shape Shape) *Plan {
 	d.network()
 	d.workload()
 	d.faults()
+	d.rng = split(seed, "plan", "details") // so that what is above does not change with what is drawn here
+	d.details()
 	return p
 }
 
@@ -131,6 +133,25 @@ func (d *drawing) workload() {
 		l.Spaces = []string{"default", "store-42"}
 	}
 	d.plan.Workload = l
+}
+
+// details draws what the product meets rarely: little credit, keys used for two
+// requests, clients that mostly do the same.
+func (d *drawing) details() {
+	if d.one(4) {
+		d.plan.Window = 1 + d.rng.IntN(3)
+	}
+	l := d.plan.Workload
+	if d.one(4) {
+		l.Reuse = d.rng.Float64() * 0.3
+	}
+	if d.one(4) {
+		l.Mix[CallOpen] = 3
+	}
+	if d.one(2) {
+		kinds := [...]CallKind{CallEdit, CallRedact, CallAdd, CallInsert, CallRemove, CallMove, CallErase, CallOpen}
+		l.Mix[kinds[d.rng.IntN(len(kinds))]] *= 12
+	}
 }
 
 // recipe is a kind of fault with how it is drawn.

@@ -18,7 +18,8 @@ var callWords = []string{
 }
 
 var callKeys = []string{
-	"at", "client", "node", "space", "target", "batch", "core", "keyed", "if_match", "to", "order", "ttl", "retries",
+	"at", "client", "node", "space", "target", "batch", "core", "keyed", "reuse", "if_match", "to", "order", "ttl",
+	"retries",
 }
 
 // fitting says which keys only some kinds of call have a use for.
@@ -29,6 +30,7 @@ var fitting = map[string][]sim.CallKind{
 	"batch":    {sim.CallAppend},
 	"core":     writes,
 	"keyed":    writes,
+	"reuse":    {sim.CallAppend, sim.CallPatch},
 	"if_match": writes,
 	"retries":  writes,
 }
@@ -69,6 +71,7 @@ func (b *builder) call(v *value) (sim.Call, bool) {
 	b.count(o.at("batch"), 0, &c.Batch)
 	b.boolean(o.at("core"), &c.Core)
 	b.boolean(o.at("keyed"), &c.Keyed)
+	b.boolean(o.at("reuse"), &c.Reuse)
 	b.boolean(o.at("if_match"), &c.IfMatch)
 	b.text(o.at("to"), &c.To)
 	b.text(o.at("order"), &c.Order)

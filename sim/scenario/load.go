@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,8 +108,8 @@ type builder struct {
 }
 
 var topKeys = []string{
-	"name", "shows", "drawn", "correlation", "nodes", "required", "length", "settle", "timing", "messages", "links",
-	"workload", "calls", "faults", "chaos", "expect",
+	"name", "shows", "drawn", "correlation", "nodes", "required", "length", "settle", "timing", "messages", "window",
+	"links", "workload", "calls", "faults", "chaos", "expect",
 }
 
 // documents sorts the documents of a file into ours and those of Chaos Mesh.
@@ -152,6 +153,7 @@ func (b *builder) scenario(o object, bare bool) {
 	b.required(o.at("required"))
 	b.timing(o.at("timing"))
 	b.boolean(o.at("messages"), &p.Messages)
+	b.window(o.at("window"))
 	b.links(o.at("links"))
 	if bare {
 		p.Workload = defaultWorkload()
@@ -175,6 +177,13 @@ func (b *builder) required(v *value) {
 	}
 	if b.plan.Required > cores && !b.drawn {
 		b.expect(v, "at most as many as there are core nodes")
+	}
+}
+
+func (b *builder) window(v *value) {
+	b.count(v, 0, &b.plan.Window)
+	if b.plan.Window > sim.MaxWindow {
+		b.expect(v, "at most "+strconv.Itoa(sim.MaxWindow))
 	}
 }
 

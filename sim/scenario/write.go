@@ -100,6 +100,9 @@ func (w *writer) plan(p *sim.Plan) {
 	w.line("settle: %s", show(p.Settle))
 	w.line("required: %d", p.Required)
 	w.line("messages: %t", p.Messages)
+	if p.Window > 0 {
+		w.line("window: %d", p.Window)
+	}
 	t := p.Timing
 	w.line("timing: %s", flow{}.span("heartbeat", t.Heartbeat).span("fsync", t.Fsync).span("sweep", t.Sweep))
 	w.entries("nodes", len(p.Nodes), func(i int) flow { return nodeText(&p.Nodes[i]) })
@@ -265,7 +268,7 @@ func workloadText(wl *sim.Workload) flow {
 	f := flow{}.raw("clients", strconv.Itoa(wl.Clients)).raw("sessions", strconv.Itoa(wl.Sessions)).
 		raw("every", show(wl.Every)).raw("batch", strconv.Itoa(wl.Batch)).names("spaces", wl.Spaces).
 		span("until", wl.Until).part("roam", wl.Roam).
-		part("same", wl.Same).part("keyed", wl.Keyed).part("core", wl.Core)
+		part("same", wl.Same).part("keyed", wl.Keyed).part("reuse", wl.Reuse).part("core", wl.Core)
 	if len(wl.Mix) > 0 {
 		mix := flow{}
 		for _, kind := range slices.Sorted(maps.Keys(wl.Mix)) {
@@ -279,8 +282,8 @@ func workloadText(wl *sim.Workload) flow {
 func callText(c *sim.Call) flow {
 	f := flow{}.raw("at", show(c.At)).raw("client", quote(c.Client)).raw("node", quote(c.Node)).
 		raw(word(callWords, int(c.Kind)), quote(c.Session)).raw("space", quote(c.Space)).count("target", c.Target).
-		count("batch", c.Batch).flag("core", c.Core).flag("keyed", c.Keyed).flag("if_match", c.IfMatch).text("to", c.To).
-		text("order", c.Order).span("ttl", c.TTL)
+		count("batch", c.Batch).flag("core", c.Core).flag("keyed", c.Keyed).flag("reuse", c.Reuse).
+		flag("if_match", c.IfMatch).text("to", c.To).text("order", c.Order).span("ttl", c.TTL)
 	if len(c.Retries) == 0 {
 		return f
 	}

@@ -91,7 +91,7 @@ func (d *draw) direction() sim.Direction {
 func (d *draw) plan() *sim.Plan {
 	p := &sim.Plan{
 		Name: d.text("name"), Shows: d.text("shows"), Required: d.count("required"), Length: d.span("length"),
-		Settle: d.span("settle"), Messages: d.flag("messages"), Net: d.quality(),
+		Settle: d.span("settle"), Messages: d.flag("messages"), Window: min(d.count("window"), 64), Net: d.quality(),
 		Timing: sim.Timing{Heartbeat: d.span("heartbeat"), Fsync: d.span("fsync"), Sweep: d.span("sweep")},
 		Expect: sim.Expect{
 			Converge: d.flag("converge"), Within: d.span("within"), Facts: d.texts("facts"), Refused: d.texts("refused"),
@@ -142,8 +142,8 @@ func (d *draw) call() sim.Call {
 	c := sim.Call{
 		At: d.span("at"), Client: d.text("client"), Node: d.node("node"), Space: d.text("space"), Session: d.text("session"),
 		Kind: sim.CallKind(d.times("kind", int(sim.CallText))), Target: d.count("target"), Batch: d.count("batch"),
-		Core: d.flag("core"), Keyed: d.flag("keyed"), IfMatch: d.flag("if match"), To: d.text("to"), Order: d.text("order"),
-		TTL: d.span("ttl"),
+		Core: d.flag("core"), Keyed: d.flag("keyed"), Reuse: d.flag("reuse"),
+		IfMatch: d.flag("if match"), To: d.text("to"), Order: d.text("order"), TTL: d.span("ttl"),
 	}
 	for range d.times("retries", 2) {
 		r := sim.Retry{After: d.span("after"), Always: d.flag("always")}
@@ -159,7 +159,7 @@ func (d *draw) workload() *sim.Workload {
 	w := &sim.Workload{
 		Clients: 1 + d.count("clients"), Sessions: 1 + d.count("sessions"), Spaces: d.texts("spaces"),
 		Every: 1 + d.span("every"), Until: d.span("until"), Roam: d.part("roam"),
-		Same: d.part("same"), Keyed: d.part("keyed"), Core: d.part("core"),
+		Same: d.part("same"), Keyed: d.part("keyed"), Reuse: d.part("reuse"), Core: d.part("core"),
 		Batch: d.count("batch"), TTL: d.span("ttl"), AtCores: d.flag("at cores"), Nodes: d.some("nodes"),
 	}
 	if d.flag("mix") {

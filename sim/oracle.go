@@ -1,0 +1,296 @@
+package sim
+
+import (
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/conflict"
+	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
+	"github.com/causeway-sync/causeway/protocol/replica"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/sim/check"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// What the world itself sees, because no answer to a client shows it.
+
+// checkRelease is an oracle: an outbox is released only up to where enough
+// core stores hold the feed with the same chain (I16).
+func (w *world) checkRelease(n *node, r protocol.FeedSeq) {
+	want, ok := w.chain(n, r.Feed, r.Seq)
+	if !ok || r.Seq == 0 {
+		return // damaged here: nothing to compare with
+	}
+	held := 0
+	for _, c := range w.cores {
+		got, ok := w.chain(c, r.Feed, r.Seq)
+		unheard := c.fell > 0 && n.heard[c] != c.fell // its receipts count until one learns that it fell back
+		if ok && got == want || c.rotten && !ok || unheard {
+			held++
+		}
+	}
+	if held < w.plan.required() {
+		w.problem("released ops are in enough core stores (I16)", n.lane,
+			"%s of %s is released up to %d, which %d stores hold, want %d", r.Origin, r.Space, r.Seq, held, w.plan.required())
+	}
+}
+
+// hearStores notes of which core stores that fell back a node hears that they
+// have other storage now.
+func (n *node) hearStores(in protocol.EdgeInput) {
+	got, ok := in.(protocol.Received)
+	if !ok {
+		return
+	}
+	switch m := got.Message.(type) {
+	case protocol.Attached:
+		n.hearStore(m.Store, m.Incarnation)
+	case protocol.Receipts:
+		for i := range m.Receipts {
+			n.hearStore(m.Receipts[i].Store, m.Receipts[i].Incarnation)
+		}
+	}
+}
+
+func (n *node) hearStore(store, incarnation string) {
+	if c := n.w.byLane[store]; c != nil && c.fell > 0 && c.up && c.disk.identity == incarnation {
+		n.heard[c] = c.fell
+	}
+}
+
+// refusedMessage reports a message that its receiver could read and refused as
+// senseless: whole messages have a checksum and nobody here lies, so nodes say
+// only what the other side takes.
+func (n *node) refusedMessage(in any, err error) {
+	n.w.facts["message_refused"]++
+	n.w.problem("nodes understand each other", n.lane, "%T: %v", in, err)
+}
+
+// checkFence reports a fork of which no evidence is kept, and one whose origin
+// was let in again (I15).
+func (n *node) checkFence(in protocol.CoreInput, out protocol.CoreOutput) {
+	for _, f := range out.Facts {
+		if e, ok := f.(protocol.Equivocation); ok && !n.fenced(e.Origin) && !n.disk.full && !n.disk.failed {
+			n.w.problem("forks are kept as evidence (I15)", n.lane, "%s of %s forked at %d, and its origin is not fenced",
+				e.Origin, e.Space, e.Seq)
+		}
+	}
+	ask, ok := in.(protocol.AttachAsked)
+	if !ok || ask.Attach.Origin == "" || !n.fenced(ask.Attach.Origin) {
+		return
+	}
+	for _, s := range out.Send {
+		if _, granted := s.Message.(protocol.Attached); granted {
+			n.w.problem("forks are kept as evidence (I15)", n.lane, "%s was let in, though it is fenced", ask.Attach.Origin)
+		}
+	}
+}
+
+func (n *node) fenced(o vclock.Origin) bool {
+	fenced := false
+	err := n.disk.mem.View(func(r session.Reader) error {
+		list, err := replica.Fenced(r)
+		fenced = slices.Contains(list, o)
+		return err
+	})
+	return fenced || err != nil // damaged: nothing to compare with
+}
+
+// checkFirstStamp holds the stamp of an op that follows nothing against the
+// clock of its node: others may have pushed it by clocksync.MaxAhead, and each
+// start by clocksync.BoundStep, but no further (I10).
+func (n *node) checkFirstStamp(a drive.Answer) {
+	if len(a.Ops) == 0 || a.Replayed || !a.Ops[0].Deps.IsEmpty() {
+		return
+	}
+	most := n.clock.most + uint64(clocksync.MaxAhead.Milliseconds()) + uint64(n.boots+1)*uint64(clocksync.BoundStep.Milliseconds())
+	if at := a.Ops[0].Stamp.Wall; at > most {
+		n.w.problem("clocks are not led astray (I10)", n.lane,
+			"%v has a stamp %d ms ahead of any time that the node's clock ever showed", a.Ops[0].Dot, at-n.clock.most)
+	}
+}
+
+// checkExpiry holds an expiry that was written just now against the ops that its
+// node had applied by then: the session had been idle for long enough.
+func (n *node) checkExpiry(space, id string, dot vclock.Dot) {
+	var before uint64 // ops in the session's log before it count
+	var last clocksync.Stamp
+	var opened conflict.Rank
+	var ttl uint64
+	n.eachOp(space, func(op *session.Op, rec *session.Record) {
+		if op.Dot == dot {
+			before = rec.Slot
+		}
+	})
+	n.eachOp(space, func(op *session.Op, rec *session.Record) {
+		if op.Session != id || rec.Slot == 0 || rec.Slot >= before {
+			return
+		}
+		rank := conflict.Rank{Stamp: op.Stamp, Dot: op.Dot}
+		switch b := op.Body.(type) {
+		case session.Expire:
+			return
+		case session.Open:
+			if opened.Dot.IsZero() || rank.Compare(opened) < 0 {
+				opened, ttl = rank, uint64(b.TTL.Milliseconds())
+			}
+		}
+		if op.Stamp.Compare(last) > 0 {
+			last = op.Stamp
+		}
+	})
+	if now := n.clock.most; !n.rotten && before > 0 && (ttl == 0 || now < last.Wall+ttl) {
+		n.w.problem("sessions expire when they are idle", n.lane,
+			"%s of %s expired at %d, last used at %d, with an idle time of %d ms", id, space, now, last.Wall, ttl)
+	}
+}
+
+// eachOp visits the ops of a space, as far as they can be read.
+func (n *node) eachOp(space string, visit func(*session.Op, *session.Record)) {
+	n.eachRecord("o/"+space+"\x00", func(key, value []byte) {
+		rec, err := session.ParseRecord(key, value)
+		if err != nil {
+			return
+		}
+		if op, err := session.DecodeOp(rec.Bytes); err == nil {
+			visit(&op, &rec)
+		}
+	})
+}
+
+// eachRecord visits the records whose keys have a prefix, up to one that is damaged.
+func (n *node) eachRecord(prefix string, visit func(key, value []byte)) {
+	_ = n.disk.mem.View(func(r session.Reader) error {
+		for e, err := range r.Scan([]byte(prefix), nil, false) {
+			if err != nil {
+				return err
+			}
+			visit(e.Key, e.Value)
+		}
+		return nil
+	})
+}
+
+// written finds the values of clients in the bytes of records: each is a JSON
+// string of its own.
+var written = regexp.MustCompile(`"v[0-9]+"`)
+
+// checkErased looks through all records of a node for what erased sessions said:
+// in the end nothing of it is on the disk. Frames kept as evidence are not looked at.
+func (n *node) checkErased(f *check.Final) {
+	gone := map[string]string{} // sessions by value
+	for _, c := range n.w.history.Calls {
+		name := c.Space + "/" + c.Session
+		if f.Sessions[name].Gone != "erased" {
+			continue
+		}
+		for _, v := range c.Values {
+			gone[`"`+v.Value+`"`] = name
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	for _, prefix := range []string{"a/", "f/", "g/", "n/", "o/", "p/", "s/", "u/", "w/", "x/", "y/"} {
+		n.eachRecord(prefix, func(key, value []byte) {
+			for _, v := range written.FindAll(value, -1) {
+				if name, ok := gone[string(v)]; ok {
+					n.w.problem("nothing is left of erased sessions", n.lane, "%s of %s is in the record at %q", v, name, key)
+				}
+			}
+		})
+	}
+}
+
+// checkRedacted looks for what redacted messages said.
+func (n *node) checkRedacted(space, id string, seen *check.Seen) {
+	for i := range seen.Messages {
+		if m := &seen.Messages[i]; m.Redacted && (m.Value != "" || len(m.Others) > 0) {
+			n.w.problem("redacted messages show nothing", n.lane, "message %s of %s/%s is redacted and shows %q %q",
+				m.ID, space, id, m.Value, m.Others)
+		}
+	}
+}
+
+// forged is an answer to a question for an op, sometimes with other content:
+// as a node gives it whose memory is bad or whose history is another one. It
+// is sound in itself; only the chain of the feed tells.
+func (w *world) forged(answer []byte) []byte {
+	if !w.plan.Messages || w.plan.Net.Corrupt.P == 0 || w.chance.lie.IntN(4) > 0 {
+		return answer
+	}
+	m, err := protocol.DecodeMessage(answer)
+	up, ok := m.(protocol.Upload)
+	if err != nil || !ok {
+		return answer
+	}
+	op, err := session.DecodeOp(up.Frame.Entries[0].Bytes)
+	put, ok := op.Body.(session.Put)
+	if err != nil || !ok {
+		return answer
+	}
+	put.Content = quoted("forged")
+	op.Body = put
+	b, err := op.Append(nil)
+	if err != nil {
+		return answer
+	}
+	e := protocol.Entry{Bytes: b, Hash: protocol.HashOp(b)}
+	up.Frame.Entries = []protocol.Entry{e}
+	up.Frame.Last = up.Frame.Prev.Next(e.Hash)
+	data, err := protocol.AppendMessage(nil, up)
+	if err != nil {
+		return answer
+	}
+	return data
+}
+
+// stillOnTheWay is how long after a server lost messages of a stream an
+// acknowledgement may arrive that counted them.
+const stillOnTheWay = time.Minute
+
+// checkCoreAck is an oracle: who is told that an op is at level core can rely on
+// a majority that has it, in the stream or in its store (I1).
+func (w *world) checkCoreAck(n *node, space string, dot vclock.Dot) {
+	f := protocol.Feed{Space: space, Origin: dot.Origin}
+	if !own(n.name, f.Origin) {
+		return
+	}
+	has := 0
+	for _, c := range w.cores {
+		if w.now-max(c.lost, c.fell) < stillOnTheWay && max(c.lost, c.fell) > 0 || w.holdsOp(c, f, dot.Seq) {
+			has++
+		}
+	}
+	if has <= len(w.cores)/2 {
+		w.problem("level core means that the quorum has it (I1)", n.lane,
+			"%v of %s was acknowledged at level core, and %d core nodes have it", dot, space, has)
+	}
+}
+
+// holdsOp reports whether a core node has an op in its store or in its copy of
+// the stream.
+func (w *world) holdsOp(c *node, f protocol.Feed, seq vclock.Seq) bool {
+	var head protocol.Head
+	err := c.disk.mem.View(func(r session.Reader) (err error) {
+		head, err = replica.HeadOf(r, f)
+		return err
+	})
+	if err != nil || head.Seq >= seq {
+		return true
+	}
+	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
+	subject, log := protocol.OpSubject(f, partitions), s.copies[c].log
+	for _, at := range slices.Backward(s.subjects[subject]) {
+		if at > uint64(len(log)) || log[at-1] == nil || log[at-1].subject != subject {
+			continue
+		}
+		m, err := protocol.DecodeMessage(log[at-1].data)
+		up, ok := m.(protocol.Upload)
+		return err != nil || !ok || up.Frame.To() >= seq // damaged on its way: the stream cannot know
+	}
+	return false
+}
