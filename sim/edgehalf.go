@@ -280,7 +280,7 @@ func (n *node) reissue(what drive.Reaction) {
 		n.w.facts["ops_reissued"]++
 		// What forked is shown no more, but again under other names.
 		n.w.history.Resets = append(n.w.history.Resets, check.Reset{Node: n.lane, At: n.w.now})
-		n.origin = done.Grown.Origin
+		n.origin = done.Origin
 		n.adoptIdentity()
 		n.half.moved.Reset(what.Reissue.Feed, done.Cut)
 		if n.core != nil {

@@ -188,8 +188,8 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, w
 	if err != nil {
 		return done, n.seen(err)
 	}
-	if done.Grown.Origin != n.Origin() {
-		n.renewed(done.Grown.Origin, why)
+	if done.Origin != n.Origin() {
+		n.renewed(done.Origin, why)
 	}
 	n.mu.Lock()
 	for _, p := range n.watch {

@@ -81,15 +81,19 @@ func Renew(tx session.Tx, rep *replica.Replica, id Identity) (vclock.Origin, err
 
 // Reissued is what became of a feed of our own that forked.
 type Reissued struct {
-	Cut   protocol.Head     // where it ends now
-	Grown protocol.FeedHead // the feed of the present origin, with what was made again
+	Cut    protocol.Head     // where it ends now
+	Grown  protocol.FeedHead // the feed of a new origin, with what was made again
+	Origin vclock.Origin     // under which the node writes from now on
 }
 
 // Reissue makes the ops behind number after of a feed of our own, which collide
 // with the core's, again under a new origin; see [replica.Replica.Reissue]. The
 // origin is taken in the same transaction, so that nothing is written in
-// between that depends on what moves. After the commit: [Moved.Reset] the feed to
-// Cut, then note Grown, then give the machine what [Reissued.Inputs] says.
+// between that depends on what moves. What was made again may wait for what the
+// core holds in place of the old; then the node goes on under one more origin:
+// of one origin a session takes no earlier op after a later one. After the
+// commit: [Moved.Reset] the feed to Cut, then note Grown, then give the machine
+// what [Reissued.Inputs] says.
 func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, f protocol.Feed, after vclock.Seq) (
 	Reissued, error,
 ) {
@@ -100,9 +104,16 @@ func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, 
 	if err != nil {
 		return Reissued{Cut: cut}, err
 	}
-	grown := protocol.Feed{Space: f.Space, Origin: rep.Origin()}
-	head, err := replica.HeadOf(tx, grown)
-	return Reissued{Cut: cut, Grown: protocol.FeedHead{Feed: grown, Head: head}}, err
+	done := Reissued{Cut: cut, Origin: rep.Origin()}
+	done.Grown.Feed = protocol.Feed{Space: f.Space, Origin: rep.Origin()}
+	if done.Grown.Head, err = replica.HeadOf(tx, done.Grown.Feed); err != nil {
+		return done, err
+	}
+	waits, err := replica.Waits(tx, done.Grown.Feed)
+	if err == nil && waits {
+		done.Origin, err = Renew(tx, rep, id)
+	}
+	return done, err
 }
 
 // leave takes a new origin unless the store keeps one under which nothing was
@@ -126,10 +137,10 @@ func leave(tx session.Tx, rep *replica.Replica, id Identity, space string) error
 // wrote under the origin before until then.
 func (r Reissued) Inputs(f protocol.Feed, before vclock.Origin) []protocol.EdgeInput {
 	replaced := protocol.Replaced{Feed: f, Head: r.Cut}
-	if r.Grown.Origin == before {
+	if r.Origin == before {
 		return []protocol.EdgeInput{replaced}
 	}
-	return []protocol.EdgeInput{protocol.NewOrigin{Origin: r.Grown.Origin}, replaced}
+	return []protocol.EdgeInput{protocol.NewOrigin{Origin: r.Origin}, replaced}
 }
 
 // Opening is what the store found out about itself when it was opened.

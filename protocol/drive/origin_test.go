@@ -90,6 +90,47 @@ func TestReissue(t *testing.T) {
 	}
 }
 
+// TestReissueOfWhatHasToWait: what was made again depends on an op of somebody
+// else that has seen the other content, which is not here yet. What is written
+// meanwhile must not stand before it under the same origin.
+func TestReissueOfWhatHasToWait(t *testing.T) {
+	t.Parallel()
+	p, core, other := newPeer(t, "edge-1"), newPeer(t, "core-1"), newPeer(t, "edge-2")
+	p.talk("s", 1)
+	old := p.feed()
+	before := p.disk.Clone()
+	p.must("s", say("lost with the disk"))
+	core.ingest(p.frame(old, 1, 9))
+	other.ingest(core.frame(old, 1, 9))
+	other.must("s", say("an answer to it"))
+	core.ingest(other.frame(other.feed(), 1, 9))
+	theirs := core.frame(old, 3, 9)
+
+	p.disk = before
+	p.must("s", say("other content"))
+	p.ingest(core.frame(other.feed(), 1, 9))
+	p.must("s", say("after the answer"))
+	var done Reissued
+	p.update(func(tx session.Tx) (err error) {
+		done, err = Reissue(tx, p.rep, p.now(), p.id, old, 2)
+		return err
+	})
+	if done.Origin == done.Grown.Origin || done.Origin != p.rep.Origin() {
+		t.Fatalf("Reissue = %+v under %s, want a third origin to write under", done, p.rep.Origin())
+	}
+	renewed := protocol.NewOrigin{Origin: done.Origin}
+	if got := done.Inputs(old, old.Origin); len(got) == 0 || got[0] != renewed {
+		t.Errorf("Inputs = %+v, want %+v first", got, renewed)
+	}
+	p.must("s", say("while it waits"))
+	p.ingest(theirs)
+	core.ingest(p.frame(done.Grown.Feed, 1, 9))
+	core.ingest(p.frame(p.feed(), 1, 9))
+	if got, want := p.digest().Sum, core.digest().Sum; got != want {
+		t.Errorf("digests %x and %x", got, want)
+	}
+}
+
 // TestReissueKeepsAFreshOrigin: an origin that wrote nothing in the space will do.
 func TestReissueKeepsAFreshOrigin(t *testing.T) {
 	t.Parallel()

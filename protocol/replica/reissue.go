@@ -203,6 +203,18 @@ func rebuildAll(tx session.Tx, space string, touched map[string]bool) error {
 	return nil
 }
 
+// Waits reports whether any op of a feed waits for its dependencies.
+func Waits(r session.Reader, f protocol.Feed) (bool, error) {
+	head, err := HeadOf(r, f)
+	for seq := vclock.Seq(1); err == nil && seq <= head.Seq; seq++ {
+		var rec session.Record
+		if rec, err = record(r, f, seq); err == nil && rec.Slot == 0 {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
 // rewait notes anew which ops of a session that was rebuilt wait.
 func rewait(tx session.Tx, space, id string, dots []vclock.Dot) error {
 	var before [][]byte
