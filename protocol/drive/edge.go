@@ -147,6 +147,10 @@ func (m *Moved) ready() {
 // Take gives the feeds that moved since the last call with their latest heads,
 // by space and origin.
 func (m *Moved) Take() []protocol.FeedHead {
+	if len(m.moved) == 0 {
+		clear(m.cut)
+		return nil
+	}
 	heads := make([]protocol.FeedHead, 0, len(m.moved))
 	for f := range m.moved {
 		heads = append(heads, protocol.FeedHead{Feed: f, Head: m.heads[f]})
@@ -167,6 +171,9 @@ func (m *Moved) Reset(f protocol.Feed, h protocol.Head) {
 // TakeCore is [Moved.Take] for a core half: the inputs that tell of what moved,
 // feeds that were cut back first; none if nothing did.
 func (m *Moved) TakeCore() []protocol.CoreInput {
+	if len(m.moved) == 0 && len(m.cut) == 0 {
+		return nil
+	}
 	var ins []protocol.CoreInput
 	for _, f := range slices.SortedFunc(maps.Keys(m.cut), protocol.Feed.Compare) {
 		ins = append(ins, protocol.Replaced{Feed: f, Head: m.cut[f]})
@@ -274,6 +281,9 @@ func (c *Cursors) Note(r protocol.FeedSeq) {
 
 // Take gives what was noted since the last call, by space and origin.
 func (c *Cursors) Take() []protocol.FeedSeq {
+	if len(c.seqs) == 0 {
+		return nil
+	}
 	list := make([]protocol.FeedSeq, 0, len(c.seqs))
 	for _, f := range slices.SortedFunc(maps.Keys(c.seqs), protocol.Feed.Compare) {
 		list = append(list, protocol.FeedSeq{Feed: f, Seq: c.seqs[f]})
