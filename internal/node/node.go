@@ -191,6 +191,9 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, w
 	if done.Origin != n.Origin() {
 		n.renewed(done.Origin, why)
 	}
+	if done.Grown.Seq == 0 {
+		return done, nil
+	}
 	n.mu.Lock()
 	for _, p := range n.watch {
 		p.reset(f, done.Cut)

@@ -82,7 +82,7 @@ func Renew(tx session.Tx, rep *replica.Replica, id Identity) (vclock.Origin, err
 // Reissued is what became of a feed of our own that forked.
 type Reissued struct {
 	Cut    protocol.Head     // where it ends now
-	Grown  protocol.FeedHead // the feed of a new origin, with what was made again
+	Grown  protocol.FeedHead // the feed of a new origin, with what was made again; empty: nothing was
 	Origin vclock.Origin     // under which the node writes from now on
 }
 
@@ -97,14 +97,14 @@ type Reissued struct {
 func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, f protocol.Feed, after vclock.Seq) (
 	Reissued, error,
 ) {
-	if err := leave(tx, rep, id, f.Space); err != nil {
+	if err := leave(tx, rep, id, f); err != nil {
 		return Reissued{}, err
 	}
 	cut, err := rep.Reissue(tx, now, f, after)
-	if err != nil {
-		return Reissued{Cut: cut}, err
-	}
 	done := Reissued{Cut: cut, Origin: rep.Origin()}
+	if err != nil {
+		return done, err
+	}
 	done.Grown.Feed = protocol.Feed{Space: f.Space, Origin: rep.Origin()}
 	if done.Grown.Head, err = replica.HeadOf(tx, done.Grown.Feed); err != nil {
 		return done, err
@@ -116,17 +116,17 @@ func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, 
 	return done, err
 }
 
-// leave takes a new origin unless the store keeps one under which nothing was
-// written in the space; a transaction that runs again does it again. If it fails
+// leave takes a new origin unless the store keeps another one than that of f, under
+// which nothing was written in the space; a transaction that runs again does it again. If it fails
 // in the end, the replica writes under an origin that is not kept and so never
 // used by a later run: numbers stay unique.
-func leave(tx session.Tx, rep *replica.Replica, id Identity, space string) error {
+func leave(tx session.Tx, rep *replica.Replica, id Identity, f protocol.Feed) error {
 	kept, damaged, err := readOwn(tx, originKey)
 	if err != nil {
 		return err
 	}
-	head, err := replica.HeadOf(tx, protocol.Feed{Space: space, Origin: vclock.Origin(kept)})
-	if err != nil || head.Seq == 0 && !damaged {
+	head, err := replica.HeadOf(tx, protocol.Feed{Space: f.Space, Origin: vclock.Origin(kept)})
+	if err != nil || head.Seq == 0 && !damaged && vclock.Origin(kept) != f.Origin {
 		return err
 	}
 	_, err = Renew(tx, rep, id)
@@ -136,11 +136,14 @@ func leave(tx session.Tx, rep *replica.Replica, id Identity, space string) error
 // Inputs gives what the machine is told of a reissue of feed f, when the node
 // wrote under the origin before until then.
 func (r Reissued) Inputs(f protocol.Feed, before vclock.Origin) []protocol.EdgeInput {
-	replaced := protocol.Replaced{Feed: f, Head: r.Cut}
-	if r.Origin == before {
-		return []protocol.EdgeInput{replaced}
+	var list []protocol.EdgeInput
+	if r.Origin != before {
+		list = append(list, protocol.NewOrigin{Origin: r.Origin})
 	}
-	return []protocol.EdgeInput{protocol.NewOrigin{Origin: r.Origin}, replaced}
+	if r.Grown.Seq > 0 {
+		list = append(list, protocol.Replaced{Feed: f, Head: r.Cut})
+	}
+	return list
 }
 
 // Opening is what the store found out about itself when it was opened.

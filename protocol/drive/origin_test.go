@@ -154,6 +154,42 @@ func TestReissueKeepsAFreshOrigin(t *testing.T) {
 	})
 }
 
+// TestReissueAfterARestore: the core holds more of our feed than we do. What was
+// written before that was noticed moves with the origin, and if nothing was only
+// the origin changes, also in a space of which nothing is left.
+func TestReissueAfterARestore(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, "edge-1")
+	p.talk("s", 1)
+	old := p.feed()
+	reissue := func(f protocol.Feed, after vclock.Seq) (done Reissued) {
+		p.update(func(tx session.Tx) (err error) {
+			done, err = Reissue(tx, p.rep, p.now(), p.id, f, after)
+			return err
+		})
+		return done
+	}
+	p.must("s", say("before the core is heard"))
+	done := reissue(old, 2)
+	if done.Cut.Seq != 2 || done.Grown.Seq != 1 || p.rep.Origin() == old.Origin {
+		t.Errorf("Reissue = %+v, want one op made again", done)
+	}
+	p.must("s", say("afterwards"))
+	now := p.feed()
+	done = reissue(now, p.head(now).Seq)
+	if done.Grown.Seq != 0 || done.Origin == now.Origin || done.Origin != p.rep.Origin() {
+		t.Errorf("Reissue of nothing = %+v, want a new origin and no ops", done)
+	}
+	want := []protocol.EdgeInput{protocol.NewOrigin{Origin: done.Origin}}
+	if got := done.Inputs(now, now.Origin); !reflect.DeepEqual(got, want) {
+		t.Errorf("Inputs = %+v, want %+v", got, want)
+	}
+	lost := p.rep.Origin()
+	if done = reissue(protocol.Feed{Space: "other", Origin: lost}, 0); done.Origin == lost || done.Grown.Seq != 0 {
+		t.Errorf("Reissue of a feed that is gone = %+v, want another origin than %s", done, lost)
+	}
+}
+
 func TestDoubt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -186,7 +222,7 @@ func TestOnFact(t *testing.T) {
 		problem    string
 	}{
 		{"another fact", protocol.AttachGranted{}, false, false, nil, ""},
-		{"regressed", protocol.Regressed{Feed: feed(ours), Ours: 1, Theirs: 2}, false, true, nil, ""},
+		{"regressed", protocol.Regressed{Feed: feed(ours), Ours: 1, Theirs: 2}, false, true, at(1), ""},
 		{"a former feed regressed", protocol.Regressed{Feed: feed("edge-1~a")}, false, false, nil, ""},
 		{"fenced", protocol.Fenced{Origin: ours}, false, true, nil, ""},
 		{"a former origin fenced", protocol.Fenced{Origin: "edge-1~a"}, false, false, nil, ""},

@@ -30,7 +30,12 @@ type Reaction struct {
 func OnFact(f protocol.Fact, ours vclock.Origin, uploadOnly bool) Reaction {
 	switch f := f.(type) {
 	case protocol.Regressed:
-		return Reaction{Renew: f.Origin == ours, Why: fmt.Sprintf(
+		if f.Origin != ours {
+			return Reaction{}
+		}
+		// What is written until the new origin is kept has a number that the core's
+		// op has, and what is written after that must not depend on it.
+		return Reaction{Renew: true, Reissue: &protocol.FeedSeq{Feed: f.Feed, Seq: f.Ours}, Why: fmt.Sprintf(
 			"the core holds op %d of %s, this node only %d: its storage was restored", f.Theirs, f.Origin, f.Ours)}
 	case protocol.Fenced:
 		return Reaction{Renew: f.Origin == ours, Why: fmt.Sprintf("the core refuses origin %s", f.Origin)}
