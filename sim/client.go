@@ -96,8 +96,12 @@ func (w *world) begin(in *intent, n *node) int {
 	c := check.Call{ID: id, Client: in.client.name, Node: n.lane, Begin: w.now, Space: in.call.Space,
 		Session: in.call.Session, Do: actions[in.call.Kind], Key: in.key, Values: in.values, Target: in.target,
 		By: in.by, To: in.call.To, TTL: in.call.TTL, WantCore: in.level}
-	if in.match != nil {
+	mixed := !in.isRead() && w.mixed(n)
+	if in.match != nil && !mixed { // else a version may stand for two states
 		c.IfMatch = in.match.String()
+	}
+	if mixed {
+		w.history.Resets = append(w.history.Resets, check.Reset{Node: n.lane, At: w.now})
 	}
 	w.history.Calls = append(w.history.Calls, c)
 	in.asked = w.say(Event{Kind: EvCall, Node: n.lane, Peer: in.client.name, What: c.Do.String(), Session: c.Session, Space: c.Space,
@@ -150,6 +154,7 @@ func (w *world) answered(in *intent, n *node, id int, a drive.Answer, core bool)
 		w.checkCoreAck(n, in.call.Space, a.Ops[len(a.Ops)-1].Dot)
 	}
 	for i := range a.Ops {
+		w.callOf[hollowName(&a.Ops[i])] = id
 		for _, name := range callNames(&a.Ops[i]) {
 			w.callOf[name] = id
 		}
@@ -216,8 +221,9 @@ func codeOf(err error) string {
 	return "unknown"
 }
 
-// serveRead answers a read from what is durable now.
-func (w *world) serveRead(in *intent, n *node, id int) {
+// serveRead answers a read from what is durable now, and gives what was shown.
+// What a node shows in a fork is not judged: see [world.mixed].
+func (w *world) serveRead(in *intent, n *node, id int) *check.Seen {
 	c := &w.history.Calls[id]
 	var err error
 	c.Seen, err = n.show(in.call.Space, in.call.Session)
@@ -231,16 +237,22 @@ func (w *world) serveRead(in *intent, n *node, id int) {
 		if c.Code == "unknown" {
 			w.mustBeCoded(n, err)
 		}
-		return
+		return nil
 	}
 	in.done = true
 	c.Outcome = check.OK
+	seen := c.Seen
 	if v, err := vclock.Parse(c.Seen.Version); err == nil && c.Seen.Version != "" {
 		in.client.versions[in.call.Space+"/"+in.call.Session] = v
 		c.Version = c.Seen.Version
 	}
 	w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "read", Session: c.Session, Space: c.Space,
 		Cause: in.asked})
+	if w.mixed(n) {
+		w.facts["read_in_fork"]++
+		c.Outcome, c.Seen = check.NoAnswer, nil
+	}
+	return seen
 }
 
 // value makes a value that nobody has written before.
@@ -322,8 +334,7 @@ func (w *world) prepareEdit(in *intent, n *node) bool {
 	if n.paused {
 		return false
 	}
-	w.serveRead(look, n, id)
-	seen := w.history.Calls[id].Seen
+	seen := w.serveRead(look, n, id)
 	if seen == nil || len(seen.Messages) == 0 {
 		return false
 	}

@@ -25,11 +25,12 @@ type coreHalf struct {
 	wakeAt   protocol.Instant
 	alarm    alarm
 	readers  []*reader
+	credit   map[uint64]uint64 // by attachment: the last delivery that its node took
 }
 
 func (c *coreHalf) start() error {
 	n, plan := c.n, c.n.w.plan
-	*c = coreHalf{n: n, alarm: alarm{
+	*c = coreHalf{n: n, credit: map[uint64]uint64{}, alarm: alarm{
 		wanted: func() protocol.Instant { return c.wakeAt },
 		ring:   func() { n.stepCore(protocol.Wake{}) },
 	}}
@@ -69,6 +70,7 @@ func (c *coreHalf) startReaders() {
 		if err != nil {
 			r.pos = drive.Position{}
 		}
+		c.n.checkPosition(r.pos)
 		c.readers = append(c.readers, r)
 		s.readers = append(slices.DeleteFunc(s.readers, func(o *reader) bool { return o.n == c.n }), r)
 		r.kick()
@@ -112,6 +114,7 @@ func (n *node) stepCore(in protocol.CoreInput) {
 func (c *coreHalf) once(in protocol.CoreInput) {
 	n := c.n
 	if got, ok := in.(protocol.Received); ok {
+		c.hearCredit(got.Message)
 		if ask, ok := got.Message.(protocol.Attach); ok {
 			var asked protocol.AttachAsked
 			err := n.viewAround(func(r session.Reader) (damage, err error) {
@@ -189,6 +192,9 @@ func (c *coreHalf) carryOut(out protocol.CoreOutput) {
 // read answers a ReadMissing.
 func (c *coreHalf) read(m protocol.ReadMissing) {
 	n := c.n
+	if most := n.w.plan.Budget; most > 0 {
+		m.MaxOps = min(m.MaxOps, most)
+	}
 	var missed drive.Missed
 	err := n.viewAround(func(r session.Reader) (damage, err error) {
 		missed, err = c.reads.Missing(r, m)
@@ -204,6 +210,7 @@ func (c *coreHalf) read(m protocol.ReadMissing) {
 		return
 	}
 	for _, to := range out.Deliver {
+		c.checkCredit(to)
 		n.w.bus.emit(n, protocol.Send{Place: protocol.ToNode, Name: to.Node, Message: drive.DeliverOf(to, missed.Frames)})
 	}
 	out.Deliver = nil
@@ -227,6 +234,7 @@ func (n *node) ingest(frames []*protocol.Frame, extra func(session.Tx) error, th
 		}
 		var grown []protocol.FeedHead
 		for i, d := range done {
+			n.checkTaken(frames[i], refused[i])
 			if refused[i] == nil && d.Added > 0 {
 				grown = append(grown, protocol.FeedHead{Feed: frames[i].Feed, Head: d.Head})
 			}
@@ -290,6 +298,7 @@ func (n *node) ingestStream(r *reader, msgs []message, missing uint64) {
 	}
 	end := drive.Position{Stream: r.pos.Stream, Seq: msgs[count-1].seq}
 	n.w.say(Event{Kind: EvConsume, Node: n.lane, What: "frames", Detail: fmt.Sprint(end.Seq)})
+	n.consumed[end.Stream] = max(n.consumed[end.Stream], end.Seq)
 	n.insist(50*time.Millisecond, fill.Frames, func(tx session.Tx) error { return drive.KeepPosition(tx, r.s.partition, end) },
 		func(refused []error) {
 			r.taken(end.Seq)

@@ -42,15 +42,43 @@ func (p *Plan) expand(rng, details *rand.Rand) []Call {
 		calls = append(calls, p.daily(&l, fmt.Sprintf("c%d", i), i, rng)...)
 	}
 	for i := range calls {
-		c := &calls[i]
-		switch {
-		case (c.Kind == CallAppend || c.Kind == CallPatch) && len(c.Retries) == 0:
-			c.Reuse = details.Float64() < l.Reuse
-		case c.Kind == CallOpen && c.Order == "": // once more, at another node perhaps
-			c.Order, c.TTL = orderOfSession(c.Session), l.TTL
-		}
+		p.detail(&l, &calls[i], details)
 	}
 	return calls
+}
+
+// lateRetry is how long after a call a late retry of it comes, at least: longer
+// than a stream remembers message ids.
+const lateRetry = dedupWindow + 10*time.Second
+
+// extraSessions are those that anybody opens, in any way, and more than once.
+const extraSessions = 3
+
+// detail draws what makes a call unusual.
+func (p *Plan) detail(l *Workload, c *Call, rng *rand.Rand) {
+	write := c.Kind != CallRead && c.Kind != CallChanges
+	if c.Client != "opener" && l.Mix[CallOpen] > 0 && (c.Kind == CallOpen && rng.IntN(2) == 0 || rng.IntN(8) == 0) {
+		c.Session = fmt.Sprintf("o%d", rng.IntN(extraSessions))
+	}
+	if c.Kind == CallOpen && c.Client != "opener" { // once more, at another node perhaps
+		c.Order, c.TTL = orderOfSession(c.Session), l.TTL
+		if c.Session[0] == 'o' && rng.IntN(2) == 0 {
+			c.Order = "chat"
+		}
+	}
+	if write && c.Kind != CallOpen && l.Match > 0 && rng.Float64() < l.Match {
+		c.IfMatch = true
+	}
+	if write && c.Keyed && l.Late > 0 && rng.Float64() < l.Late {
+		r := Retry{After: lateRetry + time.Duration(rng.Int64N(int64(lateRetry))), Always: rng.IntN(2) == 0}
+		if sites := p.sites(l, c.Space); rng.IntN(2) == 0 && len(sites) > 0 {
+			r.Node = sites[rng.IntN(len(sites))]
+		}
+		c.Retries = append(c.Retries, r)
+	}
+	if (c.Kind == CallAppend || c.Kind == CallPatch) && len(c.Retries) == 0 {
+		c.Reuse = rng.Float64() < l.Reuse
+	}
 }
 
 // defaultMix is how often clients ask for what.

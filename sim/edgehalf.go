@@ -259,8 +259,10 @@ func (n *node) reissue(what drive.Reaction) {
 	n.half.stuck = true
 	before := n.origin
 	var done drive.Reissued
+	var old []session.Op
 	n.update(forSync, func(tx session.Tx) error {
 		var err error
+		old = behind(tx, what.Reissue.Feed, what.Reissue.Seq)
 		done, err = drive.Reissue(tx, n.rep, n.now(), n.identity(), what.Reissue.Feed, what.Reissue.Seq)
 		return err
 	}, func(err error) {
@@ -277,15 +279,22 @@ func (n *node) reissue(what drive.Reaction) {
 			n.unstick(nil)
 			return
 		}
-		n.w.facts["ops_reissued"]++
-		// What forked is shown no more, but again under other names.
-		n.w.history.Resets = append(n.w.history.Resets, check.Reset{Node: n.lane, At: n.w.now})
 		n.origin = done.Origin
 		n.adoptIdentity()
+		if done.Grown.Seq == 0 {
+			n.w.facts["origin_renewed"]++
+			n.unstick(done.Inputs(what.Reissue.Feed, before))
+			return
+		}
+		n.w.facts["ops_reissued"]++
+		n.w.checkAgain(n, old, done.Grown)
+		// What forked is shown no more, but again under other names.
+		n.w.history.Resets = append(n.w.history.Resets, check.Reset{Node: n.lane, At: n.w.now})
 		n.half.moved.Reset(what.Reissue.Feed, done.Cut)
 		if n.core != nil {
 			n.core.moved.Reset(what.Reissue.Feed, done.Cut)
 		}
+		n.w.excuseBetween(n, what.Reissue.Feed, done.Cut.Seq, done.Grown.Origin)
 		told := done.Inputs(what.Reissue.Feed, before)
 		n.half.moved.Note(done.Grown.Feed, done.Grown.Head)
 		if n.core != nil {

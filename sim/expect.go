@@ -19,6 +19,11 @@ func (e *Expect) Missed(h *check.History, facts map[string]int, at time.Duration
 			miss("%s was never noticed", name)
 		}
 	}
+	for _, name := range e.Without {
+		if facts[name] > 0 {
+			miss("%s was noticed %d times", name, facts[name])
+		}
+	}
 	codes := map[string]bool{}
 	acked, core := 0, 0
 	for _, c := range h.Calls {

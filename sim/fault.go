@@ -365,8 +365,8 @@ func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
 	}
 	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
 	for _, c := range w.cores {
-		_, m := s.shown(c, protocol.OpSubject(f, partitions))
-		if m == nil {
+		seq, m := s.shown(c, protocol.OpSubject(f, partitions))
+		if m == nil || !w.unread(s, seq) {
 			continue
 		}
 		frame, err := drive.DecodeFrame(m.subject, m.data, partitions)
@@ -381,6 +381,12 @@ func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
 	return most
 }
 
+// unread reports whether some core node has still to read a message of a stream.
+// One that was cut short and grew again is not read where all have been before.
+func (w *world) unread(s *stream, seq uint64) bool {
+	return slices.ContainsFunc(w.cores, func(c *node) bool { return !c.gone && c.consumed[s.id] < seq })
+}
+
 // chain gives what a node's disk has as the chain of a feed at a number.
 func (w *world) chain(n *node, f protocol.Feed, seq vclock.Seq) (c protocol.Chain, ok bool) {
 	err := n.disk.mem.View(func(r session.Reader) (err error) {
@@ -392,18 +398,7 @@ func (w *world) chain(n *node, f protocol.Feed, seq vclock.Seq) (c protocol.Chai
 
 // agreed is up to which number two disks hold the same content of a feed.
 func (w *world) agreed(a, b *node, f protocol.Feed) vclock.Seq {
-	head := func(n *node) (seq vclock.Seq) {
-		err := n.disk.mem.View(func(r session.Reader) error {
-			h, err := replica.HeadOf(r, f)
-			seq = h.Seq
-			return err
-		})
-		if err != nil {
-			w.facts["excuse_unreadable"]++
-		}
-		return seq
-	}
-	most := min(head(a), head(b))
+	most := min(w.headSeq(a, f), w.headSeq(b, f))
 	parted := sort.Search(int(most), func(i int) bool { // equal up to a number, and never again
 		at := vclock.Seq(i + 1)
 		ours, ok := w.chain(a, f, at)
@@ -489,11 +484,19 @@ func (w *world) excuseOp(op *session.Op) {
 // dot, which a reissue changes, and the key, which it does not. Two clones give
 // one dot to two ops, but not with one stamp and content.
 func callNames(op *session.Op) []string {
+	if _, hollow := op.Body.(session.Erased); hollow {
+		return []string{hollowName(op)}
+	}
 	names := []string{fmt.Sprint("dot ", op.Space, " ", op.Dot, " ", op.Stamp, " ", valuesOf(op))}
 	if op.Key != "" {
 		names = append(names, "key "+op.Space+"/"+op.Session+" "+op.Key)
 	}
 	return names
+}
+
+// hollowName is what leads from an op to its call when it tells nothing any more.
+func hollowName(op *session.Op) string {
+	return fmt.Sprint("hollow ", op.Space, " ", op.Dot, " ", op.Stamp)
 }
 
 // mendable reports whether a record that is damaged can be made good again. Two

@@ -145,7 +145,7 @@ func (l *link) call(fail func()) (settle func() bool) {
 
 // watch looks whether the connection is silent, and gives it up when it stays so.
 func (l *link) watch() {
-	if !l.up || l.watched || l.server == l.n || l.n.w.net.open(l.n, l.server) {
+	if !l.up || l.watched || l.server == l.n || l.n.w.net.flows(l.n, l.server) {
 		return
 	}
 	l.watched = true
@@ -166,7 +166,7 @@ func (l *link) watch() {
 // silent reports whether nothing has come through for long enough.
 func (l *link) silent() bool {
 	for _, p := range []*path{l.n.w.net.path(l.n, l.server), l.n.w.net.path(l.server, l.n)} {
-		if p.blocked && l.n.w.now-p.since >= breakAfter {
+		if (p.blocked || p.clogged) && l.n.w.now-p.since >= breakAfter {
 			return true
 		}
 	}

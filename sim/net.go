@@ -37,7 +37,7 @@ type path struct {
 	blocked  bool
 	clogged  bool
 	quality  Quality
-	since    time.Duration // blocked since
+	since    time.Duration // blocked or clogged since
 
 	free                             time.Duration // when the line is free, with a limit of bandwidth
 	last                             time.Duration // arrival of the message before: TCP keeps the order
@@ -95,7 +95,7 @@ func (t *network) settle(p *path) {
 		return
 	}
 	p.as = t.changes + 1
-	was := p.blocked
+	was := p.blocked || p.clogged
 	p.blocked, p.clogged, p.quality = false, false, t.quality(p)
 	for _, f := range t.w.active {
 		if !f.befalls(p.from.host, p.to.host) {
@@ -110,7 +110,7 @@ func (t *network) settle(p *path) {
 			p.quality = p.quality.Worsened(f.Quality)
 		}
 	}
-	if p.blocked && !was {
+	if (p.blocked || p.clogged) && !was {
 		p.since = t.w.now
 	}
 }
@@ -128,6 +128,12 @@ func (t *network) quality(p *path) Quality {
 // open reports whether bytes get from a to b and back.
 func (t *network) open(a, b *node) bool {
 	return a == b || !t.path(a, b).blocked && !t.path(b, a).blocked
+}
+
+// flows reports whether bytes get from a to b and back, now and not only when a
+// clog is over.
+func (t *network) flows(a, b *node) bool {
+	return t.open(a, b) && !t.path(a, b).clogged && !t.path(b, a).clogged
 }
 
 // parcel is one message on its way over one connection.

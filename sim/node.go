@@ -58,8 +58,10 @@ type node struct {
 	largest [len(queues)]check.Sample // of each queue, since the beginning
 	heard   map[*node]time.Duration   // core nodes that are known to have fallen back, and when they had
 	lost    time.Duration             // when its copy of a stream lost messages last; zero: never
-	rotten  bool                      // bits of its records were flipped
-	fell    time.Duration             // when its storage fell back last; zero: never
+	// consumed is how far it was given each stream, ever.
+	consumed map[drive.StreamID]uint64
+	rotten   bool          // bits of its records were flipped
+	fell     time.Duration // when its storage fell back last; zero: never
 }
 
 // waiter is a write at level core whose answer waits for the quorum.
@@ -74,6 +76,7 @@ func newNode(w *world, p NodePlan, lane string) *node {
 	n.clock = clock{from: w.now, base: w.now, ppb: int64(p.Drift * 1000), offset: p.Offset}
 	n.disk = disk{n: n, mem: memstore.New()}
 	n.link = link{n: n, calls: map[uint64]*pending{}}
+	n.consumed = map[drive.StreamID]uint64{}
 	if p.Core {
 		n.core = &coreHalf{n: n}
 	}
@@ -191,6 +194,10 @@ func (n *node) open() error {
 	if err != nil {
 		return err
 	}
+	if (found.Lost || found.Moved) && n.w.origins[n.origin] {
+		n.w.problem("who knows that its storage fell back takes a new origin (I15)", n.lane, "it goes on as %s", n.origin)
+	}
+	n.w.origins[n.origin] = true
 	if renew {
 		n.adoptIdentity()
 	}

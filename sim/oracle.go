@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"time"
@@ -97,6 +98,47 @@ func (n *node) fenced(o vclock.Origin) bool {
 		return err
 	})
 	return fenced || err != nil // damaged: nothing to compare with
+}
+
+// checkTaken is an oracle: a frame that was taken is held with the history that
+// it came with (I5).
+func (n *node) checkTaken(f *protocol.Frame, refused error) {
+	if refused != nil {
+		return
+	}
+	if got, ok := n.w.chain(n, f.Feed, f.To()); ok && got != f.Last {
+		n.w.problem("frames are taken with their history (I5)", n.lane, "%s of %s up to %d is taken, and held with another chain",
+			f.Origin, f.Space, f.To())
+	}
+}
+
+// hearCredit notes how far a node has taken deliveries.
+func (c *coreHalf) hearCredit(m protocol.Message) {
+	switch m := m.(type) {
+	case protocol.Credit:
+		c.credit[m.Attachment] = max(c.credit[m.Attachment], m.N)
+	case protocol.Heartbeat:
+		c.credit[m.Attachment] = max(c.credit[m.Attachment], m.N)
+	}
+}
+
+// checkCredit is an oracle: a core node does not send more than a node has asked
+// for.
+func (c *coreHalf) checkCredit(d protocol.Delivery) {
+	window := uint64(cmp.Or(c.n.w.plan.Window, protocol.CreditWindow))
+	if d.N > c.credit[d.Attachment]+window {
+		c.n.w.problem("deliveries wait for credit", c.n.lane, "delivery %d goes to %s, which took %d, with a window of %d",
+			d.N, d.Node, c.credit[d.Attachment], window)
+	}
+}
+
+// checkPosition is an oracle: a core node starts to read a stream at the latest
+// where it stopped.
+func (n *node) checkPosition(p drive.Position) {
+	if p.Seq > n.consumed[p.Stream] {
+		n.w.problem("positions do not run ahead", n.lane, "position %d in %s, of which it was given no more than %d",
+			p.Seq, p.Stream, n.consumed[p.Stream])
+	}
 }
 
 // checkFirstStamp holds the stamp of an op that follows nothing against the

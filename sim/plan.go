@@ -28,7 +28,10 @@ type Plan struct {
 	Messages bool
 	// Window bounds the deliveries that a core node sends ahead of credit; zero:
 	// the product's window, which small loads never fill.
-	Window   int
+	Window int
+	// Budget bounds the ops of a frame that goes up and of a delivery; zero: the
+	// product's bounds, which small loads never reach.
+	Budget   int
 	Calls    []Call    // ascending by At
 	Workload *Workload // more calls, drawn from the seed; nil for none
 	Faults   []Fault   // ascending by At
@@ -209,6 +212,8 @@ type Workload struct {
 	Same     float64       // chance that a call goes to the session that everybody writes to
 	Keyed    float64       // chance of an idempotency key
 	Reuse    float64       // chance of the key of another request
+	Late     float64       // chance that a keyed request is sent again minutes later
+	Match    float64       // chance of a condition on the version seen last, of any write
 	Core     float64       // chance of level "core"
 	Batch    int           // largest batch
 	Mix      map[CallKind]int
@@ -222,6 +227,7 @@ type Expect struct {
 	Converge bool          // default true in scenario files
 	Within   time.Duration // tighter than Settle; zero: Settle
 	Facts    []string      // names of facts that must have been noticed, e.g. "forked", "regressed", "equivocation"
+	Without  []string      // names of facts that must not have been noticed
 	Refused  []string      // codes that clients must have seen
 	Acked    int           // at least so many acknowledged writes
 	AtCore   int           // at least so many of them at level "core"

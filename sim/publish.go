@@ -19,6 +19,9 @@ func (n *node) publish(p protocol.Publish) {
 		soon(protocol.Unknown)
 		return
 	}
+	if most := n.w.plan.Budget; most > 0 {
+		p.MaxOps = min(p.MaxOps, most)
+	}
 	var frame *protocol.Frame
 	err := n.view(func(r session.Reader) (err error) {
 		frame, err = drive.PublishFrame(r, p)
@@ -65,7 +68,7 @@ func (n *node) askSubject(a protocol.AskSubject) {
 		return
 	}
 	n.atStream(a.Space, nil, fail, func(s *stream, leader *node, _ []byte, reply func(func())) {
-		if s.leader != leader {
+		if s.leader != leader && !s.leads(leader) {
 			reply(func() { fail(protocol.Unknown) })
 			return
 		}
@@ -110,7 +113,7 @@ func (n *node) atStream(space string, data []byte, fail func(protocol.FailureKin
 		}
 	})
 	b.toServer(n, data, "publish", func(server *node, data []byte, _ uint64) {
-		leader := s.leader
+		leader := s.leaderFor(server)
 		if leader == nil {
 			return // nobody answers
 		}

@@ -76,7 +76,8 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 	w := &world{plan: p, seed: seed, keep: opt.Trace, byLane: map[string]*node{},
 		byName: map[string][]*node{}, people: map[string]*client{},
 		log: newTraceLog(opt.Trace), facts: map[string]int{}, seen: map[string]bool{}, adds: map[string]int{},
-		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{}}
+		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{},
+		between: map[string][]vclock.Dot{}, origins: map[vclock.Origin]bool{}}
 	w.chance = chances{net: split(seed, "net"), disk: split(seed, "disk"), stream: split(seed, "stream"),
 		fault: split(seed, "fault"), work: split(seed, "work"), lie: split(seed, "lie")}
 	w.history.Excused, w.history.ExcusedCalls = map[string]bool{}, map[int]bool{}
@@ -192,8 +193,25 @@ func (w *world) heal() {
 		n.start()
 	}
 	w.net.reset()
+	if slices.ContainsFunc(w.running, func(f *fault) bool { return f.Kind == StreamLoss }) {
+		w.after(w.plan.Timing.scale(lookAfter), w.writeBehindHoles)
+	}
 	w.history.Healed, w.history.Bound = w.now, w.plan.Settle
 	w.after(w.plan.Timing.scale(lookAfter), w.lookForAgreement)
+}
+
+// writeBehindHoles has somebody write in each space. A core node that starts
+// while the last messages of a stream are lost in silence notices that, and lets
+// nodes attach, when the next message comes: a known gap.
+func (w *world) writeBehindHoles() {
+	for _, space := range w.spaces() {
+		for _, n := range w.healthy() {
+			if n.core == nil && n.carries(space) {
+				w.intend(Call{Client: "healed", Node: n.lane, Space: space, Session: "healed", Kind: CallOpen})
+				break
+			}
+		}
+	}
 }
 
 // After the healing, and after the last calls, how long it takes before it is

@@ -176,7 +176,7 @@ func (n *node) finalOf(space string, f *check.Final) error {
 		if err != nil {
 			return err
 		}
-		f.Waiting[space] = int(totals.Waiting)
+		f.Waiting[space] = n.w.waiting(n, space, int(totals.Waiting))
 		heads, err := replica.Heads(r, space)
 		if err != nil {
 			return err

@@ -130,6 +130,14 @@ func (s *shrinking) nodes() {
 			}
 		}
 		p.Faults = kept
+		p.Links = slices.DeleteFunc(slices.Clone(p.Links), func(l LinkPlan) bool {
+			return slices.ContainsFunc(slices.Concat(l.Nodes, l.Peers), func(n string) bool { return gone[n] })
+		})
+		if p.Workload != nil && slices.ContainsFunc(p.Workload.Nodes, func(n string) bool { return gone[n] }) {
+			l := *p.Workload
+			l.Nodes = left(l.Nodes, gone)
+			p.Workload = &l
+		}
 	})
 }
 

@@ -34,10 +34,12 @@ type stream struct {
 	made      int // how often
 	copies    map[*node]*replicaLog
 	leader    *node
+	old       *node         // was the leader, cannot reach the new one and does not know of it
+	until     time.Duration // then it does
 	term      int
 	committed uint64
-	pending   []*proposal // of the leader, in order, not committed
-	ids       map[string]uint64
+	pending   []*proposal         // of the leader, in order, not committed
+	ids       map[string]heldID   // of the leader's memory, by message id
 	subjects  map[string][]uint64 // numbers of the messages under a subject
 	electing  bool
 	catching  bool
@@ -45,7 +47,16 @@ type stream struct {
 }
 
 // replicaLog is one server's copy. A nil message is one that it lost in silence.
-type replicaLog struct{ log []*stored }
+type replicaLog struct {
+	log  []*stored
+	term int // of the leader that it followed last
+}
+
+// heldID is where and when a message id was stored.
+type heldID struct {
+	seq uint64
+	at  time.Duration
+}
 
 type stored struct {
 	subject, id string
@@ -85,7 +96,7 @@ func (s *stream) recreate() {
 		s.copies[c] = &replicaLog{}
 	}
 	s.committed, s.pending = 0, nil
-	s.ids, s.subjects = map[string]uint64{}, map[string][]uint64{}
+	s.ids, s.subjects = map[string]heldID{}, map[string][]uint64{}
 	s.watch()
 }
 
@@ -131,7 +142,22 @@ func (s *stream) deposed(n *node) {
 	}
 }
 
-// elect makes the server with the longest log among a majority the leader.
+// leads reports whether a server takes itself for the leader although there is
+// another one. It answers questions from its copy; what it is given is lost.
+func (s *stream) leads(c *node) bool {
+	return c == s.old && s.w.now < s.until && c.listens() && s.leader != nil && !s.w.net.open(c, s.leader)
+}
+
+// leaderFor gives whom a server takes for the leader.
+func (s *stream) leaderFor(server *node) *node {
+	if s.old != nil && s.leads(s.old) && s.w.net.open(server, s.old) && !s.w.net.open(server, s.leader) {
+		return s.old
+	}
+	return s.leader
+}
+
+// elect makes a server among a majority the leader: the one whose copy is of the
+// newest term, and of those the longest.
 func (s *stream) elect() {
 	s.electing = false
 	if s.leader != nil && s.majority(s.leader) {
@@ -145,7 +171,7 @@ func (s *stream) elect() {
 			continue
 		}
 		for _, o := range s.reached(c) {
-			if s.majority(o) && (best == nil || len(s.copies[o].log) > len(s.copies[best].log)) {
+			if s.majority(o) && (best == nil || s.copies[o].newer(s.copies[best])) {
 				best = o
 			}
 		}
@@ -153,12 +179,33 @@ func (s *stream) elect() {
 	if best == nil {
 		return // watch begins again when something changes
 	}
+	if s.leader != nil && s.leader != best {
+		const patience = 10 * time.Second // without a quorum, until it steps down
+		s.old, s.until = s.leader, s.w.now+time.Duration(s.w.chance.stream.Int64N(int64(patience)))
+	}
 	s.leader = best
 	s.term++
+	s.copies[best].term = s.term
+	s.remember(best)
 	s.pending = nil
 	s.committed = uint64(len(s.copies[best].log))
 	s.w.say(Event{Kind: EvFact, Node: best.lane, What: "leads", Detail: string(s.id)})
 	s.watch()
+}
+
+func (c *replicaLog) newer(d *replicaLog) bool {
+	return c.term > d.term || c.term == d.term && len(c.log) > len(d.log)
+}
+
+// remember has a new leader learn the message ids from its copy. What a leader
+// loses later in silence stays in its memory.
+func (s *stream) remember(c *node) {
+	clear(s.ids)
+	for i, m := range s.copies[c].log {
+		if m != nil && s.w.now-m.at <= dedupWindow {
+			s.ids[m.id] = heldID{uint64(i + 1), m.at}
+		}
+	}
 }
 
 // catchUp lets followers that were away copy what they lack.
@@ -187,6 +234,7 @@ func (c *replicaLog) follow(leader *replicaLog, through uint64) {
 	if c == leader {
 		return
 	}
+	c.term = leader.term
 	if uint64(len(c.log)) > through {
 		c.log = c.log[:through]
 	}
@@ -208,7 +256,7 @@ func (s *stream) propose(at *node, m *stored, expect uint64, reply func(publishe
 		return
 	}
 	log := s.copies[at]
-	dup, known := s.duplicate(log, m.id)
+	dup, known := s.duplicate(m.id)
 	wrong := s.lastProposed(log, m.subject) != expect
 	switch {
 	case known && (len(s.w.cores) > 1 || !wrong):
@@ -231,13 +279,9 @@ func (s *stream) propose(at *node, m *stored, expect uint64, reply func(publishe
 }
 
 // duplicate looks for a message id within the window.
-func (s *stream) duplicate(log *replicaLog, id string) (uint64, bool) {
-	seq := s.ids[id]
-	if seq == 0 || seq > uint64(len(log.log)) {
-		return 0, false
-	}
-	m := log.log[seq-1]
-	return seq, m != nil && m.id == id && s.w.now-m.at <= dedupWindow
+func (s *stream) duplicate(id string) (uint64, bool) {
+	held, ok := s.ids[id]
+	return held.seq, ok && s.w.now-held.at <= dedupWindow
 }
 
 // lastOf gives the number of the last message under a subject as a copy shows it.
@@ -295,7 +339,7 @@ func (s *stream) commit(p *proposal) {
 	m.at = s.w.now
 	log.log = append(log.log, m)
 	p.seq = uint64(len(log.log))
-	s.ids[m.id] = p.seq
+	s.ids[m.id] = heldID{p.seq, s.w.now}
 	s.subjects[m.subject] = append(s.subjects[m.subject], p.seq)
 	s.committed = p.seq
 	for _, o := range s.reached(s.leader) {
@@ -328,6 +372,7 @@ func (s *stream) lose(c *node, count int, cut bool) {
 		if s.leader == c {
 			s.committed = min(s.committed, uint64(from))
 			s.pending = nil
+			s.remember(c)
 		}
 		return
 	}

@@ -36,6 +36,9 @@ func Draw(seed uint64, shape Shape) *Plan {
 	d.faults()
 	d.rng = split(seed, "plan", "details") // so that what is above does not change with what is drawn here
 	d.details()
+	d.rng = split(seed, "plan", "focus")
+	d.focus()
+	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return p
 }
 
@@ -135,25 +138,6 @@ func (d *drawing) workload() {
 	d.plan.Workload = l
 }
 
-// details draws what the product meets rarely: little credit, keys used for two
-// requests, clients that mostly do the same.
-func (d *drawing) details() {
-	if d.one(4) {
-		d.plan.Window = 1 + d.rng.IntN(3)
-	}
-	l := d.plan.Workload
-	if d.one(4) {
-		l.Reuse = d.rng.Float64() * 0.3
-	}
-	if d.one(4) {
-		l.Mix[CallOpen] = 3
-	}
-	if d.one(2) {
-		kinds := [...]CallKind{CallEdit, CallRedact, CallAdd, CallInsert, CallRemove, CallMove, CallErase, CallOpen}
-		l.Mix[kinds[d.rng.IntN(len(kinds))]] *= 12
-	}
-}
-
 // recipe is a kind of fault with how it is drawn.
 type recipe struct {
 	kind FaultKind
@@ -174,7 +158,7 @@ var recipes = []recipe{
 	{WipeStreams, 8, 1, (*drawing).storage},
 	{Restore, 6, 1, (*drawing).storage},
 	{LoseSynced, 6, 1, (*drawing).storage},
-	{Clone, 8, 1, (*drawing).cloning},
+	{Clone, 4, 1, (*drawing).cloning},
 	{BitFlip, 6, 3, (*drawing).flipping},
 	{DiskFull, 8, 1, (*drawing).oneNode},
 	{DiskReserve, 10, 1, (*drawing).oneNode},
@@ -196,13 +180,19 @@ func (d *drawing) faults() {
 			continue
 		}
 		for range 1 + d.rng.IntN(r.most) {
-			f := Fault{Kind: r.kind, At: d.upTo(d.plan.Length), For: d.about(100*time.Millisecond, d.plan.Length/2)}
-			if r.draw(d, &f) {
-				d.plan.Faults = append(d.plan.Faults, f)
-			}
+			d.fault(r)
 		}
 	}
-	slices.SortStableFunc(d.plan.Faults, func(a, b Fault) int { return int(a.At - b.At) })
+}
+
+// fault draws a fault of a kind and gives it, nil if there can be none.
+func (d *drawing) fault(r recipe) *Fault {
+	f := Fault{Kind: r.kind, At: d.upTo(d.plan.Length), For: d.about(100*time.Millisecond, d.plan.Length/2)}
+	if !r.draw(d, &f) {
+		return nil
+	}
+	d.plan.Faults = append(d.plan.Faults, f)
+	return &d.plan.Faults[len(d.plan.Faults)-1]
 }
 
 func (d *drawing) node() string {

@@ -13,6 +13,7 @@ import (
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/sim/check"
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // world is a cluster in virtual time. One goroutine owns it.
@@ -47,11 +48,13 @@ type world struct {
 	adds     map[string]int
 	calls    []Call
 	nextCall int
-	active   []*fault               // of the network, in force
-	running  []*fault               // all that have begun
-	callOf   map[string]int         // calls, by what their ops are known by
-	doomed   map[string]*session.Op // ops of which a record was damaged, by its key
-	lists    map[string]listed      // ops as they are shown, by their bytes
+	active   []*fault                // of the network, in force
+	running  []*fault                // all that have begun
+	callOf   map[string]int          // calls, by what their ops are known by
+	doomed   map[string]*session.Op  // ops of which a record was damaged, by its key
+	lists    map[string]listed       // ops as they are shown, by their bytes
+	between  map[string][]vclock.Dot // by space: ops that excuseBetween excused
+	origins  map[vclock.Origin]bool  // that any node began to write under
 	upgrades int
 	reason   func() string // why the nodes do not agree
 	last     []*intent     // the calls when they do

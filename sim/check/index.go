@@ -141,6 +141,9 @@ func newIndex(h *History) *index {
 	slices.SortFunc(ix.sessions, func(a, b *session) int { return cmp.Compare(a.name, b.name) })
 	for _, s := range ix.sessions {
 		s.settle()
+	}
+	ix.renamed()
+	for _, s := range ix.sessions {
 		s.paths = sortedKeys(s.leaves)
 		s.watch()
 		s.learn()

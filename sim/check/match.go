@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -108,4 +109,25 @@ func (s *session) inTurn(writes []int32) bool {
 		}
 	}
 	return true
+}
+
+// renamed notes under which names messages stand that have their name from their
+// op: another one if it was made again after a fork. Who edits the message by
+// its old name is followed then, even if nobody ever saw it in between.
+func (ix *index) renamed() {
+	ix.eachList(func(l *list) {
+		for i := range l.ops {
+			op := &l.ops[i]
+			if kindOf(op.Kind) != Append || op.Key != "" || len(op.Values) != 1 {
+				continue
+			}
+			at, ok := ix.values[op.Values[0]]
+			if !ok || at.s.space != l.space || at.s.id != op.Session {
+				continue
+			}
+			if w := at.s.writes[at.write]; w.req.do == Append && w.req.key == "" && w.values[0].ID == "" {
+				at.s.identify(at.write, fmt.Sprintf("%s.%d", op.Origin, op.Seq))
+			}
+		}
+	})
 }

@@ -109,7 +109,7 @@ type builder struct {
 
 var topKeys = []string{
 	"name", "shows", "drawn", "correlation", "nodes", "required", "length", "settle", "timing", "messages", "window",
-	"links", "workload", "calls", "faults", "chaos", "expect",
+	"budget", "links", "workload", "calls", "faults", "chaos", "expect",
 }
 
 // documents sorts the documents of a file into ours and those of Chaos Mesh.
@@ -154,6 +154,7 @@ func (b *builder) scenario(o object, bare bool) {
 	b.timing(o.at("timing"))
 	b.boolean(o.at("messages"), &p.Messages)
 	b.window(o.at("window"))
+	b.count(o.at("budget"), 0, &p.Budget)
 	b.links(o.at("links"))
 	if bare {
 		p.Workload = defaultWorkload()
@@ -197,10 +198,11 @@ func (b *builder) timing(v *value) {
 func (b *builder) expectations(v *value) {
 	e := &b.plan.Expect
 	e.Converge = true
-	o := b.object(v, "converge", "within", "facts", "refused", "acked", "at_core")
+	o := b.object(v, "converge", "within", "facts", "without", "refused", "acked", "at_core")
 	b.boolean(o.at("converge"), &e.Converge)
 	b.duration(o.at("within"), &e.Within)
 	b.texts(o.at("facts"), &e.Facts)
+	b.texts(o.at("without"), &e.Without)
 	b.texts(o.at("refused"), &e.Refused)
 	b.count(o.at("acked"), 0, &e.Acked)
 	b.count(o.at("at_core"), 0, &e.AtCore)

@@ -21,8 +21,8 @@ func (b *builder) workload(v *value) {
 	}
 	w := defaultWorkload()
 	b.plan.Workload = w
-	o := b.object(v, "clients", "sessions", "spaces", "every", "until", "roam", "same", "keyed", "reuse", "core", "batch",
-		"mix", "ttl", "at_cores", "nodes")
+	o := b.object(v, "clients", "sessions", "spaces", "every", "until", "roam", "same", "keyed", "reuse", "late",
+		"if_match", "core", "batch", "mix", "ttl", "at_cores", "nodes")
 	b.count(o.at("clients"), 1, &w.Clients)
 	b.count(o.at("sessions"), 1, &w.Sessions)
 	b.texts(o.at("spaces"), &w.Spaces)
@@ -35,6 +35,8 @@ func (b *builder) workload(v *value) {
 	b.percent(o.at("same"), &w.Same)
 	b.percent(o.at("keyed"), &w.Keyed)
 	b.percent(o.at("reuse"), &w.Reuse)
+	b.percent(o.at("late"), &w.Late)
+	b.percent(o.at("if_match"), &w.Match)
 	b.percent(o.at("core"), &w.Core)
 	b.count(o.at("batch"), 0, &w.Batch)
 	b.mix(o.at("mix"), w)

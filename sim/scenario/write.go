@@ -103,6 +103,9 @@ func (w *writer) plan(p *sim.Plan) {
 	if p.Window > 0 {
 		w.line("window: %d", p.Window)
 	}
+	if p.Budget > 0 {
+		w.line("budget: %d", p.Budget)
+	}
 	t := p.Timing
 	w.line("timing: %s", flow{}.span("heartbeat", t.Heartbeat).span("fsync", t.Fsync).span("sweep", t.Sweep))
 	w.entries("nodes", len(p.Nodes), func(i int) flow { return nodeText(&p.Nodes[i]) })
@@ -122,7 +125,7 @@ func (w *writer) plan(p *sim.Plan) {
 	w.entries("faults", len(p.Faults), func(i int) flow { return faultText(&p.Faults[i]) })
 	e := p.Expect
 	w.line("expect: %s", flow{}.raw("converge", strconv.FormatBool(e.Converge)).span("within", e.Within).
-		names("facts", e.Facts).names("refused", e.Refused).count("acked", e.Acked).count("at_core", e.AtCore))
+		names("facts", e.Facts).names("without", e.Without).names("refused", e.Refused).count("acked", e.Acked).count("at_core", e.AtCore))
 }
 
 func (w *writer) entries(key string, n int, text func(i int) flow) {
@@ -268,7 +271,8 @@ func workloadText(wl *sim.Workload) flow {
 	f := flow{}.raw("clients", strconv.Itoa(wl.Clients)).raw("sessions", strconv.Itoa(wl.Sessions)).
 		raw("every", show(wl.Every)).raw("batch", strconv.Itoa(wl.Batch)).names("spaces", wl.Spaces).
 		span("until", wl.Until).part("roam", wl.Roam).
-		part("same", wl.Same).part("keyed", wl.Keyed).part("reuse", wl.Reuse).part("core", wl.Core)
+		part("same", wl.Same).part("keyed", wl.Keyed).part("reuse", wl.Reuse).part("late", wl.Late).
+		part("if_match", wl.Match).part("core", wl.Core)
 	if len(wl.Mix) > 0 {
 		mix := flow{}
 		for _, kind := range slices.Sorted(maps.Keys(wl.Mix)) {

@@ -91,10 +91,10 @@ func (d *draw) direction() sim.Direction {
 func (d *draw) plan() *sim.Plan {
 	p := &sim.Plan{
 		Name: d.text("name"), Shows: d.text("shows"), Required: d.count("required"), Length: d.span("length"),
-		Settle: d.span("settle"), Messages: d.flag("messages"), Window: min(d.count("window"), 64), Net: d.quality(),
+		Settle: d.span("settle"), Messages: d.flag("messages"), Window: min(d.count("window"), 64), Budget: d.count("budget"), Net: d.quality(),
 		Timing: sim.Timing{Heartbeat: d.span("heartbeat"), Fsync: d.span("fsync"), Sweep: d.span("sweep")},
 		Expect: sim.Expect{
-			Converge: d.flag("converge"), Within: d.span("within"), Facts: d.texts("facts"), Refused: d.texts("refused"),
+			Converge: d.flag("converge"), Within: d.span("within"), Facts: d.texts("facts"), Without: d.texts("without"), Refused: d.texts("refused"),
 			Acked: d.count("acked"), AtCore: d.count("at core"),
 		},
 	}
@@ -159,7 +159,8 @@ func (d *draw) workload() *sim.Workload {
 	w := &sim.Workload{
 		Clients: 1 + d.count("clients"), Sessions: 1 + d.count("sessions"), Spaces: d.texts("spaces"),
 		Every: 1 + d.span("every"), Until: d.span("until"), Roam: d.part("roam"),
-		Same: d.part("same"), Keyed: d.part("keyed"), Reuse: d.part("reuse"), Core: d.part("core"),
+		Same: d.part("same"), Keyed: d.part("keyed"), Reuse: d.part("reuse"),
+		Late: d.part("late"), Match: d.part("match"), Core: d.part("core"),
 		Batch: d.count("batch"), TTL: d.span("ttl"), AtCores: d.flag("at cores"), Nodes: d.some("nodes"),
 	}
 	if d.flag("mix") {
