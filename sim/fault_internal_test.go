@@ -115,6 +115,7 @@ func TestHeldElsewhere(t *testing.T) {
 	for _, o := range w.nodes {
 		if o != n {
 			o.disk.mem = memstore.New()
+			clear(o.consumed)
 		}
 	}
 	w.excuse(n, nil)
