@@ -13,8 +13,9 @@ import (
 // Edit replaces Del code points at Pos by Ins. In a list each edit is made on
 // the text that the one before it left.
 type Edit struct {
-	Pos, Del int
-	Ins      string
+	Pos int    `json:"pos"`
+	Del int    `json:"del"`
+	Ins string `json:"ins"`
 }
 
 // Version names a set of events by its heads: those that precede no other of

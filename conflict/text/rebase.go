@@ -123,18 +123,10 @@ func (d *Doc) textAt(at []lv) (string, error) {
 // held here. It returns ErrUnknownVersion if v covers events that are not held,
 // or leaves out what precedes an event that it covers.
 func (d *Doc) Heads(v vclock.Vector) (Version, error) {
-	if err := d.load(); err != nil {
+	heads, err := d.frontier(v)
+	if err != nil {
 		return nil, err
 	}
-	var last []lv
-	for origin, seq := range v.All() {
-		at, ok := d.g.lookup(vclock.Dot{Origin: origin, Seq: seq})
-		if !ok {
-			return nil, fmt.Errorf("event %d of %.80q: %w", seq, origin, ErrUnknownVersion)
-		}
-		last = append(last, at)
-	}
-	heads := d.g.maximal(last)
 	have, _ := d.g.diff(heads, nil, nil, nil)
 	events, covered := 0, 0
 	for _, s := range have {
@@ -147,6 +139,32 @@ func (d *Doc) Heads(v vclock.Vector) (Version, error) {
 		return nil, fmt.Errorf("a vector that is not closed: %w", ErrUnknownVersion)
 	}
 	return d.name(heads), nil
+}
+
+// Frontier is [Doc.Heads] for a vector that is known to be closed: whatever
+// precedes an event that it covers is covered too. It costs what its heads are
+// apart, and not the whole history.
+func (d *Doc) Frontier(v vclock.Vector) (Version, error) {
+	heads, err := d.frontier(v)
+	if err != nil {
+		return nil, err
+	}
+	return d.name(heads), nil
+}
+
+func (d *Doc) frontier(v vclock.Vector) ([]lv, error) {
+	if err := d.load(); err != nil {
+		return nil, err
+	}
+	last := make([]lv, 0, v.Len())
+	for origin, seq := range v.All() {
+		at, ok := d.g.lookup(vclock.Dot{Origin: origin, Seq: seq})
+		if !ok {
+			return nil, fmt.Errorf("event %d of %.80q: %w", seq, origin, ErrUnknownVersion)
+		}
+		last = append(last, at)
+	}
+	return d.g.maximal(last), nil
 }
 
 // resolve finds the events of a version, ascending, without those that others
