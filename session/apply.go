@@ -143,6 +143,8 @@ func (a *applier) body() error {
 		return a.adjust(x.Changes)
 	case Expire, Erased:
 		return nil
+	case TextEdit:
+		return a.editText(&x)
 	case Erase:
 		return a.erase()
 	case Unknown:

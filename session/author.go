@@ -7,6 +7,7 @@ import (
 
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/conflict"
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -32,6 +33,9 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 		return Written{}, ErrSessionErased
 	}
 	written, known, partly, err := replay(tx, &cmd)
+	if known && err == nil {
+		err = replayText(tx, &cmd, &written)
+	}
 	if known || err != nil {
 		return written, err
 	}
@@ -44,7 +48,7 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 	if err := admit(m, &cmd); err != nil {
 		return Written{}, err
 	}
-	w := author{tx: tx, m: m, cmd: &cmd, again: partly}
+	w := author{tx: tx, m: m, cmd: &cmd, again: partly, texts: env.Texts, origin: env.Next().Origin}
 	bodies, err := w.bodies()
 	if err != nil {
 		return Written{}, err
@@ -53,7 +57,11 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	return emit(env, ops, m.vector)
+	if written, err = emit(env, ops, m.vector); err != nil {
+		return written, err
+	}
+	written.Others = w.others
+	return written, w.settle()
 }
 
 // check is what can be said of a command without looking at the session.
@@ -80,6 +88,8 @@ func (cmd *Command) check() error {
 	case EditMessage:
 		return do.check()
 	case AdjustContext:
+		return do.check()
+	case EditText:
 		return do.check()
 	case PatchContext:
 		if len(do.Patch) > MaxOpBytes {
@@ -167,7 +177,7 @@ func admit(m *meta, cmd *Command) error {
 	}
 	if state, _ := m.life.Shown(); state == Ended {
 		switch cmd.Do.(type) {
-		case Append, EditMessage, PatchContext, AdjustContext:
+		case Append, EditMessage, PatchContext, AdjustContext, EditText:
 			return ErrSessionEnded
 		}
 	}
@@ -180,6 +190,11 @@ type author struct {
 	m     *meta
 	cmd   *Command
 	again bool // a part of the command is here already
+
+	texts  *Texts
+	origin vclock.Origin
+	edited *openedText // with the edits, until they are emitted
+	others []text.Edit
 }
 
 func (w *author) bodies() ([]Body, error) {
@@ -198,6 +213,8 @@ func (w *author) bodies() ([]Body, error) {
 		return w.patch(do.Patch)
 	case AdjustContext:
 		return w.adjust(do.Changes)
+	case EditText:
+		return w.editText(&do)
 	case ExpireSession:
 		return one(Expire{}), nil
 	case EraseSession:

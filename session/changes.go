@@ -131,6 +131,8 @@ func ChangeOf(op *Op) Change {
 		c.Type, c.Context = "context", patchOf(x.Leaves)
 	case Adjust:
 		c.Type, c.Context = "adjust", adjustmentsOf(x.Changes)
+	case TextEdit:
+		c.Type, c.Text = "text", &TextChange{Name: x.Name, Edits: x.Edits}
 	case Expire:
 		c.Type = "expire"
 	case Erase:

@@ -38,6 +38,7 @@ const (
 	fieldExpire     = 23
 	fieldErase      = 24
 	fieldErased     = 25
+	fieldTextEdit   = 26
 	fieldBodyMax    = 127
 )
 
@@ -121,6 +122,8 @@ func appendBody(b []byte, body Body) []byte {
 			b = appendAdjustment(b, &x.Changes[i])
 		}
 		return b
+	case TextEdit:
+		return appendTextEdit(b, &x)
 	case Expire:
 		return appendHead(b, fieldExpire, 0)
 	case Erase:

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -20,7 +21,7 @@ type Command struct {
 
 // Action is the closed set of requests: [OpenSession], [Move], [Append],
 // [EditMessage], [RedactMessage], [PatchContext], [AdjustContext],
-// [ExpireSession], [EraseSession].
+// [EditText], [ExpireSession], [EraseSession].
 type Action interface{ isAction() }
 
 // OpenSession opens the session; ErrSessionExists if there is one.
@@ -85,6 +86,8 @@ type Env struct {
 	Stamp func(after clocksync.Stamp) (clocksync.Stamp, error)
 	// Emit appends the op to the feed and applies it to the session.
 	Emit func(Op) error
+	// Texts keeps texts between edits; it may be nil.
+	Texts *Texts
 }
 
 // Written tells what [Author] did.
@@ -92,4 +95,5 @@ type Written struct {
 	Ops      []Op          // what was emitted now, or under the same key before
 	Replayed bool          // the key was known and the request the same: nothing was written
 	Version  vclock.Vector // the session's vector after the (first) write
+	Others   []text.Edit   // for EditText: the others' edits since its base, transformed to follow its own
 }

@@ -127,6 +127,8 @@ func (f *fields) body() Body {
 		body = x
 	case fieldAdjust:
 		body = g.adjust()
+	case fieldTextEdit:
+		body = g.textEdit()
 	case fieldExpire:
 		body = Expire{}
 		g.skip()

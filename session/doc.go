@@ -13,6 +13,10 @@
 // then shown, and hashed by [StateDigest], is a function of the set of applied
 // ops, whatever the order in which they came.
 //
+// A session has named texts ([ReadText]). Their edits are ops like any other:
+// positions in the text that their Deps give, merged by package conflict/text.
+// [Texts] keeps opened texts between edits.
+//
 // The package leaves to others: feeds, chains and frames (protocol), durability
 // and time (the shells), how single values merge (conflict).
 //

@@ -37,6 +37,11 @@ func viewOf(r Reader, space, session string, m *meta) (Document, error) {
 		Context: mustEncode(shown), Conflicts: append(all, about...), MessageCount: int(m.messages),
 		CreatedAt: m.opens[0].rank.Stamp.Time(), UpdatedAt: m.updated.Time(), Labels: maps.Clone(m.opens[0].labels),
 	}
+	if m.texts {
+		if doc.Texts, err = textNames(r, space, session); err != nil {
+			return Document{}, err
+		}
+	}
 	if doc.Conflicts == nil {
 		doc.Conflicts = []Conflict{}
 	}

@@ -11,17 +11,22 @@ import (
 
 // Kinds of records below a session's prefix.
 const (
-	recMeta     = 'm'
-	recLog      = 'l' // + slot
-	recMessage  = 'i' // + id, of messages not named by their dot
-	recPuts     = 'c' // + id, of messages that were put more than once
-	recEdits    = 'd' // + id
-	recKey      = 'k' // + idempotency key
-	recChat     = 'h' // + stamp and dot
-	recRegister = 'r' // + path
-	recCounter  = 'n' // + path
-	recSet      = 'e' // + path
-	recUnknown  = 'u'
+	recMeta      = 'm'
+	recLog       = 'l' // + slot
+	recMessage   = 'i' // + id, of messages not named by their dot
+	recPuts      = 'c' // + id, of messages that were put more than once
+	recEdits     = 'd' // + id
+	recKey       = 'k' // + idempotency key
+	recChat      = 'h' // + stamp and dot
+	recRegister  = 'r' // + path
+	recCounter   = 'n' // + path
+	recSet       = 'e' // + path
+	recUnknown   = 'u'
+	recText      = 't' // + name: head of a text
+	recTextOp    = 'o' // + name, 0, number: list of its ops
+	recTextTwins = 'w' // + name, of texts with ops under one key that say the same
+	recTextSaved = 's' // + name: history of the first ops of the list
+	recTextShown = 'v' // + name: text of the same
 )
 
 // OpKey is where the op record of (origin, seq) in the space lies.

@@ -23,6 +23,7 @@ type meta struct {
 	sets      bool
 	edits     bool
 	putAgain  bool
+	texts     bool
 	vector    vclock.Vector
 	firsts    []uint64 // slot of the first op of each origin
 	slots     uint64   // last slot used
@@ -135,6 +136,7 @@ const (
 	metaRegisters = 1 << 4
 	metaEdits     = 1 << 5
 	metaPutAgain  = 1 << 6
+	metaTexts     = 1 << 7
 )
 
 func (m *meta) append(b []byte) []byte {
@@ -182,6 +184,7 @@ func (m *meta) flags() byte {
 	set(metaRegisters, m.registers)
 	set(metaEdits, m.edits)
 	set(metaPutAgain, m.putAgain)
+	set(metaTexts, m.texts)
 	return f
 }
 
@@ -209,6 +212,7 @@ func decodeMeta(key, b []byte) (*meta, error) {
 	m := &meta{
 		erased: flags&metaErased != 0, registers: flags&metaRegisters != 0, counters: flags&metaCounters != 0,
 		sets: flags&metaSets != 0, edits: flags&metaEdits != 0, putAgain: flags&metaPutAgain != 0,
+		texts: flags&metaTexts != 0,
 	}
 	m.vector = p.vector()
 	m.firsts = make([]uint64, 0, m.vector.Len()+1)

@@ -119,17 +119,19 @@ type replica struct {
 	waiting []Op
 	wall    uint64
 	trust   clocksync.Trust
+	texts   *Texts
 }
 
 func newReplica(tb testing.TB, name string) *replica {
 	return &replica{
 		tb: tb, tx: newTx(), origin: vclock.Origin(name + "~aaaaaaaa"),
-		feeds: map[vclock.Origin][][]byte{}, wall: 1_760_000_000_000, trust: clocksync.Synced,
+		feeds: map[vclock.Origin][][]byte{}, wall: 1_760_000_000_000, trust: clocksync.Synced, texts: &Texts{},
 	}
 }
 
 func (r *replica) env() Env {
 	return Env{
+		Texts: r.texts,
 		Next: func() vclock.Dot {
 			return vclock.Dot{Origin: r.origin, Seq: vclock.Seq(len(r.feeds[r.origin]) + 1)}
 		},

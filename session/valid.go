@@ -92,9 +92,11 @@ func validBody(body Body) error {
 		return validLeaves(x.Leaves)
 	case Adjust:
 		return x.validate()
+	case TextEdit:
+		return x.validate()
 	case Expire, Erase, Erased:
 	case Unknown:
-		if x.Kind <= fieldErased || x.Kind > fieldBodyMax {
+		if x.Kind <= fieldTextEdit || x.Kind > fieldBodyMax {
 			return fmt.Errorf("unknown body of known kind %d", x.Kind)
 		}
 	default:

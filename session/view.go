@@ -20,7 +20,8 @@ type Document struct {
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
 	ExpiresAt    *time.Time        `json:"expires_at"`
-	Labels       map[string]string `json:"labels"` // never nil
+	Labels       map[string]string `json:"labels"`          // never nil
+	Texts        []string          `json:"texts,omitempty"` // names, sorted
 }
 
 // Conflict lists what concurrent writes left beside the value that is shown.
@@ -65,7 +66,7 @@ type Message struct {
 
 // Change is one op as clients see it in a list of changes.
 type Change struct {
-	Type    string          `json:"type"` // "open", "transition", "message", "edit", "redact", "context", "adjust", "expire", "erase", "unknown"
+	Type    string          `json:"type"` // "open", "transition", "message", "edit", "redact", "context", "adjust", "text", "expire", "erase", "unknown"
 	Session string          `json:"session"`
 	Dot     string          `json:"op"`      // vclock.Dot.String
 	Version string          `json:"version"` // cursor: everything up to and including this change
@@ -76,4 +77,5 @@ type Change struct {
 	Message *Message        `json:"message,omitempty"` // message, edit, redact
 	State   string          `json:"state,omitempty"`   // transition
 	Context json.RawMessage `json:"context,omitempty"` // open, context: merge patch; adjust: list of ops
+	Text    *TextChange     `json:"text,omitempty"`
 }

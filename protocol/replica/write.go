@@ -15,6 +15,7 @@ import (
 type Replica struct {
 	origin vclock.Origin
 	clock  clocksync.Clock
+	texts  session.Texts
 }
 
 // Now is the node's present wall time in milliseconds and how far it is to be
@@ -58,7 +59,8 @@ func (r *Replica) Write(tx session.Tx, now Now, cmd session.Command) (session.Wr
 		Stamp: func(after clocksync.Stamp) (clocksync.Stamp, error) {
 			return r.clock.After(after, now.Wall, now.Trust)
 		},
-		Emit: a.append,
+		Emit:  a.append,
+		Texts: &r.texts,
 	}, cmd)
 	if err != nil || written.Replayed {
 		return written, err
