@@ -1,5 +1,7 @@
 package httpapi
 
+import "github.com/causeway-sync/causeway/session"
+
 // Kind is a row of the table of codes.
 type Kind struct {
 	Status      int
@@ -20,3 +22,6 @@ var (
 	CheckJSON  = checkJSON
 	ReadAppend = readAppend
 )
+
+// ReadTextEdits reads the body of an edit.
+func ReadTextEdits(b []byte) (session.EditText, error) { return readTextEdits(b, "notes") }

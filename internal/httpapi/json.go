@@ -328,7 +328,7 @@ func (rd reader) members(b []byte, path string, visit func(name string, value []
 			i = skipSpace(b, i+1)
 		}
 		end := stringEnd(b, i)
-		name, err := text(b[i:end])
+		name, err := unquote(b[i:end])
 		if err != nil {
 			return err
 		}
@@ -392,15 +392,15 @@ func (rd reader) str(b []byte, path string) (string, error) {
 	if b[0] != '"' {
 		return "", wrongType(path, "a string")
 	}
-	s, err := text(b)
+	s, err := unquote(b)
 	if err != nil {
 		return "", err
 	}
 	return s, checkText(s, path)
 }
 
-// text decodes a JSON string.
-func text(quoted []byte) (string, error) {
+// unquote decodes a JSON string.
+func unquote(quoted []byte) (string, error) {
 	inner := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner), nil

@@ -45,6 +45,7 @@ func newFixture(t testing.TB) *fixture {
 	f.must(t, "DELETE", at("s-1", "messages/m-2"), "")
 	f.must(t, "PATCH", at("s-1", "context"), `{"name":"x"}`)
 	f.must(t, "POST", at("s-1", "context/ops"), `{"ops":[{"op":"add","path":"/full","by":9223372036854775807}]}`)
+	f.must(t, "POST", at("s-1", "texts/notes/edits"), `{"edits":[{"pos":0,"ins":"hello"}]}`)
 	f.must(t, "POST", at("ended", "transitions"), `{"to":"ended"}`)
 	f.must(t, "DELETE", at("erased", ""), "")
 	f.svc.Expire("default", "expired")
@@ -118,6 +119,7 @@ var sessionsURL = "/v1/spaces/default/sessions"
 func refusals() []refusal {
 	rows := bodyRefusals()
 	rows = append(rows, nameRefusals()...)
+	rows = append(rows, textRefusals()...)
 	rows = append(rows, stateRefusals()...)
 	return append(rows, headerRefusals()...)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/session"
 )
 
@@ -64,6 +65,12 @@ func (a *api) routes() []route {
 		{method: del, path: sessionPath + "/messages/{id}", name: "redact-message",
 			summary: "Take a message's content away for good",
 			answer:  msg, status: 200, write: true, serve: a.redactMessage},
+		{method: get, path: sessionPath + "/texts/{name}", name: "get-text",
+			summary: "Show a text; the entity tag is the session's version",
+			answer:  session.Text{}, status: 200, serve: a.getText},
+		{method: post, path: sessionPath + "/texts/{name}/edits", name: "edit-text",
+			summary: "Edit a text on the version that you saw, and learn what others did since",
+			body:    textEditsSchema{}, answer: textAnswer{}, status: 200, write: true, serve: a.editText},
 		{method: get, path: sessionPath + "/changes", name: "list-session-changes",
 			summary: "List what a version does not cover, or wait for it",
 			query:   changes, answer: changesPage{}, status: 200, serve: a.listChanges},
@@ -201,6 +208,11 @@ var schemaNames = map[reflect.Type]string{
 	reflect.TypeFor[messageAnswer]():    "MessageAnswer",
 	reflect.TypeFor[batchAnswer]():      "MessagesAnswer",
 	reflect.TypeFor[eraseAnswer]():      "Erased",
+	reflect.TypeFor[textEditSchema]():   "NewTextEdit",
+	reflect.TypeFor[text.Edit]():        "TextEdit",
+	reflect.TypeFor[textEditsSchema]():  "TextEdits",
+	reflect.TypeFor[textAnswer]():       "TextAnswer",
+	reflect.TypeFor[session.Text]():     "Text",
 	reflect.TypeFor[sessionsPage]():     "SessionsPage",
 	reflect.TypeFor[messagesPage]():     "MessagesPage",
 	reflect.TypeFor[changesPage]():      "ChangesPage",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -20,6 +21,8 @@ type Service interface {
 	// Messages lists in the session's order; After and Before are message ids.
 	// With neither, and Tail set, it gives the last Limit messages.
 	Messages(ctx context.Context, space, id string, q MessageQuery) (msgs []session.Message, next string, err error)
+	// Text gives a named text of a session.
+	Text(ctx context.Context, space, id, name string) (session.Text, error)
 	// Changes lists what since does not cover; id empty means the whole space.
 	// With nothing to list it waits up to wait. next always covers the listed.
 	Changes(ctx context.Context, space, id string, since vclock.Vector, limit int, wait time.Duration) (changes []session.Change, next vclock.Vector, err error)
@@ -48,6 +51,7 @@ type Answer struct {
 	Replayed   bool // the idempotency key was known: this is the first answer again
 	Document   *session.Document
 	Messages   []session.Message // for Append, EditMessage and RedactMessage
+	Edits      []text.Edit       // for EditText: the others' edits since its base
 }
 
 // ListQuery filters a list of sessions.

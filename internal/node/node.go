@@ -54,6 +54,9 @@ type Node struct {
 	dropped  atomic.Uint64             // messages dropped since the start
 	damage   chan session.CorruptError // records to repair; taken by repairLoop
 
+	reading sync.Mutex    // guards what follows
+	texts   session.Texts // that were read; those that are edited are the replica's
+
 	mu         sync.Mutex // guards what follows
 	origin     vclock.Origin
 	acked      drive.Acks            // the core's quorum has it

@@ -68,6 +68,7 @@ func (n *Node) answer(ctx context.Context, cmd session.Command, w drive.Answer, 
 			a.Degraded = true
 		}
 	}
+	a.Edits = w.Others
 	for i := range w.Ops {
 		if m := session.ChangeOf(&w.Ops[i]).Message; m != nil {
 			m.Durability = string(a.Durability)
@@ -118,6 +119,20 @@ func (n *Node) Messages(_ context.Context, space, id string, q httpapi.MessageQu
 		msgs[i].Durability = n.durability(space, msgs[i].Dot)
 	}
 	return msgs, next, err
+}
+
+// Text implements [httpapi.Service].
+func (n *Node) Text(_ context.Context, space, id, name string) (t session.Text, err error) {
+	if err := n.carried(space); err != nil {
+		return t, err
+	}
+	err = n.View(func(r session.Reader) error {
+		n.reading.Lock()
+		defer n.reading.Unlock()
+		t, err = session.ReadText(r, &n.texts, space, id, name)
+		return err
+	})
+	return t, err
 }
 
 func (n *Node) durability(space string, d vclock.Dot) string {

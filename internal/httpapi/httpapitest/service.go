@@ -51,6 +51,7 @@ type state struct {
 	context map[string]any
 	msgs    []session.Message
 	keys    map[string]answered
+	texts   map[string]*shared
 	erased  bool
 	expired bool
 }
@@ -177,6 +178,8 @@ func (sp *space) do(st *state, cmd session.Command) (httpapi.Answer, error) {
 		return httpapi.Answer{}, sp.patch(st, cmd, do.Patch)
 	case session.AdjustContext:
 		return httpapi.Answer{}, sp.adjust(st, cmd, do.Changes)
+	case session.EditText:
+		return sp.editText(st, cmd, do)
 	case session.EraseSession:
 		st.erased, st.msgs, st.context = true, nil, map[string]any{}
 		sp.record(st, cmd, session.Change{Type: "erase"})
