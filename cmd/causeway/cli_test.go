@@ -285,6 +285,11 @@ func TestImportExport(t *testing.T) {
 	if doc.Session.State != "active" || doc.Session.Labels["import.licence"] != "Apache-2.0" {
 		t.Errorf("session = %+v", doc.Session)
 	}
+	var shared shownSession
+	if err := json.Unmarshal([]byte(ok(t, "session", "get", "sample-2", "--json", "--node", url)), &shared); err != nil ||
+		!slices.Equal(shared.Session.Texts, []string{"notes", "plan"}) {
+		t.Errorf("session with texts = %+v, %v", shared.Session, err)
+	}
 	// Again: nothing changes.
 	ok(t, "import", "--node", url, sample)
 	var again shownSession
@@ -365,6 +370,8 @@ func TestImportRefusals(t *testing.T) {
 		`{"id":"b"`:                                                        "unexpected",
 		`{"id":"b","turns":[]} {}`:                                         "after top-level value",
 		"{\"id\":\"b\",\"turns\":[{\"role\":\"u\",\"content\":\"\xff\"}]}": "not UTF-8",
+		`{"id":"b","turns":[],"texts":{"a b":"x"}}`:                        "is no name",
+		`{"id":"b","turns":[],"texts":{"a":""}}`:                           "is empty",
 		`{"id":"b","turns":[{"role":"u"}]}`:                                "invalid_body",
 	} {
 		name := filepath.Join(t.TempDir(), "in.jsonl")

@@ -19,6 +19,8 @@ type conversation struct {
 	Licence *string         `json:"licence,omitempty"`
 	Meta    json.RawMessage `json:"meta,omitempty"`
 	Turns   []turn          `json:"turns"`
+	// Texts is ours: the session's texts by name, as they are at the end.
+	Texts map[string]string `json:"texts,omitempty"`
 }
 
 // turn is one message of a conversation with the context that it set. Metadata
@@ -55,7 +57,7 @@ func parseConversation(line []byte) (conversation, error) {
 		Turns []json.RawMessage `json:"turns"`
 	}
 	err := errors.Join(
-		onlyMembers(line, "id", "source", "licence", "meta", "turns"),
+		onlyMembers(line, "id", "source", "licence", "meta", "turns", "texts"),
 		json.Unmarshal(line, &c), json.Unmarshal(line, &parts),
 	)
 	switch {
@@ -63,6 +65,11 @@ func parseConversation(line []byte) (conversation, error) {
 		return c, err
 	case !session.ValidName(c.ID):
 		return c, fmt.Errorf("id is %.60q, want letters, digits and ._~:-, at most 128", c.ID)
+	}
+	for name, text := range c.Texts {
+		if !session.ValidName(name) || text == "" {
+			return c, fmt.Errorf("texts: %.60q is no name, or its text is empty", name)
+		}
 	}
 	for i := range c.Turns {
 		err := onlyMembers(parts.Turns[i],

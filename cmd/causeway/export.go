@@ -173,8 +173,7 @@ func (ex *exporter) fetch(ctx context.Context, d *session.Document) fetched {
 		return fetched{err: err}
 	}
 	for m, err := range ex.client.Messages(ctx, ex.space, d.ID) {
-		if p, ok := errors.AsType[*apiclient.Problem](err); ok &&
-			(p.Status == http.StatusGone || p.Status == http.StatusNotFound) {
+		if isGone(err) {
 			return fetched{gone: true}
 		}
 		if err != nil {
@@ -186,5 +185,34 @@ func (ex *exporter) fetch(ctx context.Context, d *session.Document) fetched {
 		}
 		c.Turns = append(c.Turns, t)
 	}
+	if c.Texts, err = ex.texts(ctx, d); isGone(err) {
+		return fetched{gone: true}
+	} else if err != nil {
+		return fetched{err: fmt.Errorf("session %s: %w", d.ID, err)}
+	}
 	return fetched{conversation: c}
+}
+
+func isGone(err error) bool {
+	p, ok := errors.AsType[*apiclient.Problem](err)
+	return ok && (p.Status == http.StatusGone || p.Status == http.StatusNotFound)
+}
+
+// texts reads the texts of a session that hold anything.
+func (ex *exporter) texts(ctx context.Context, d *session.Document) (map[string]string, error) {
+	var all map[string]string
+	for _, name := range d.Texts {
+		t, err := ex.client.Text(ctx, ex.space, d.ID, name)
+		if err != nil {
+			return nil, fmt.Errorf("text %s: %w", name, err)
+		}
+		if t.Text == "" {
+			continue
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[name] = t.Text
+	}
+	return all, nil
 }

@@ -8,16 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/internal/apiclient"
+	"github.com/causeway-sync/causeway/session"
 )
 
 // Bounds of an import. Batches must come out the same at every run, as their
@@ -217,6 +222,11 @@ func (im *importer) conversation(ctx context.Context, c *conversation) error {
 		im.turns.Add(int64(to - from))
 		from = to
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Texts)) {
+		if err := im.text(ctx, c.ID, name, c.Texts[name]); err != nil {
+			return fmt.Errorf("text %s: %w", name, err)
+		}
+	}
 	if im.ended {
 		return im.move(ctx, c.ID, "ended")
 	}
@@ -275,4 +285,30 @@ func (im *importer) batch(ctx context.Context, c *conversation, from int) (to in
 		return from, fmt.Errorf("was imported before with other content: %w", err)
 	}
 	return to, err
+}
+
+// text writes a text in parts, each on what the one before it made.
+func (im *importer) text(ctx context.Context, id, name, content string) error {
+	base := ""
+	for part, at := 0, 0; content != ""; part++ {
+		n := min(len(content), session.MaxTextInsert)
+		for n < len(content) && !utf8.RuneStart(content[n]) {
+			n--
+		}
+		edit := text.Edit{Pos: at, Ins: content[:n]}
+		body, err := encodeJSON(map[string]any{"base": base, "edits": []text.Edit{edit}})
+		if err != nil {
+			return err
+		}
+		var done struct{ Version string }
+		err = im.client.Do(ctx, apiclient.Call{
+			Method: http.MethodPost, Path: apiclient.SessionPath(im.space, id, "/texts/"+name+"/edits"),
+			Body: body, Key: "import:" + id + ":text:" + name + ":" + strconv.Itoa(part),
+		}, &done)
+		if err != nil {
+			return err
+		}
+		base, content, at = done.Version, content[n:], at+utf8.RuneCountInString(edit.Ins)
+	}
+	return nil
 }

@@ -48,6 +48,9 @@ func (s *shownSession) print(out io.Writer) error {
 	if c := string(d.Context); c != "" && c != "{}" {
 		fmt.Fprintf(w, "context\t%s\n", plain(c))
 	}
+	if len(d.Texts) > 0 {
+		fmt.Fprintf(w, "texts\t%s\n", plain(strings.Join(d.Texts, ", ")))
+	}
 	for _, c := range d.Conflicts {
 		fmt.Fprintf(w, "conflict\t%s\n", plain(describeConflict(&c)))
 	}

@@ -28,6 +28,13 @@ func (c *Client) Session(ctx context.Context, space, id string) (session.Documen
 	return d, err
 }
 
+// Text reads one text of a session.
+func (c *Client) Text(ctx context.Context, space, id, name string) (session.Text, error) {
+	t := session.Text{Name: name}
+	err := c.Do(ctx, Call{Method: http.MethodGet, Path: SessionPath(space, id, "/texts/"+url.PathEscape(name))}, &t)
+	return t, err
+}
+
 // SessionFilter narrows [Client.Sessions].
 type SessionFilter struct{ State, Label string }
 

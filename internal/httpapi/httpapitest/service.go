@@ -381,6 +381,7 @@ func (st *state) view() session.Document {
 		panic("httpapitest: want a context that encodes, have " + err.Error())
 	}
 	d.Context, d.MessageCount = text, len(st.msgs)
+	d.Texts = slices.Sorted(maps.Keys(st.texts))
 	return d
 }
 
