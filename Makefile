@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # The race detector needs a C compiler; without one the tests run all the same, and say so.
 RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build dev test check fuzz bench sim soak cover cross clean
+.PHONY: help build dev test check fuzz bench sim soak mistakes cover cross clean
 
 help:
 	@echo "make build   static binary for this machine, in bin/"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   the numbers of docs/OPERATIONS.md, each beside its raw reference"
 	@echo "make sim     2,000 clusters under drawn faults, in virtual time (ARGS='--seeds 10000')"
 	@echo "make soak    the simulator, then kill -9 edges and core nodes under load, and drawn faults on live clusters, until stopped"
+	@echo "make mistakes  makes each seeded mistake, looks for the seeds that catch it, and writes them down (an hour)"
 	@echo "make cross   binaries for linux amd64 and arm64, and a darwin compile"
 
 build:
@@ -56,6 +57,10 @@ soak: build
 	./$(BIN) sim explore --minutes 10 --seeds 0 --first-seed $$(date +%s)
 	for s in thousand-edges-reconnect thousand-edges-thirty-days; do ./$(BIN) sim run $$s || exit 1; done
 	$(GO) test -tags soak -timeout 0 -run '^TestSoak' -v $(SOAK)
+
+# Remakes sim/mistakes/testdata/caught.txt and the table in docs/SIMULATION.md.
+mistakes:
+	$(GO) run ./sim/mistakes/hunt $(ARGS)
 
 cover:
 	$(GO) test -coverprofile=/tmp/causeway-cover.out ./... && $(GO) tool cover -html=/tmp/causeway-cover.out

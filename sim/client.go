@@ -166,6 +166,10 @@ func (w *world) answered(in *intent, n *node, id int, a drive.Answer, core bool)
 			c.IDs = append(c.IDs, id)
 		}
 	}
+	if c.Do == check.Append && len(c.IDs) != len(in.values) {
+		w.problem("an answer is about the whole batch", n.lane, "%s/%s, key %q: %d messages were asked for, %d are acknowledged",
+			c.Space, c.Session, c.Key, len(in.values), len(c.IDs))
+	}
 	in.client.versions[in.call.Space+"/"+in.call.Session] = a.Version
 	if in.key != "" {
 		in.client.keys[n.lane+" "+in.call.Space+"/"+in.call.Session] = in.key

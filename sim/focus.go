@@ -69,6 +69,7 @@ var focuses = [...]func(*drawing){
 	(*drawing).calm, (*drawing).forks, (*drawing).forks, (*drawing).damage, (*drawing).leaders, (*drawing).holes,
 	(*drawing).gone, (*drawing).idling, (*drawing).late, (*drawing).moves, (*drawing).clocks, (*drawing).losses,
 	(*drawing).disks, (*drawing).without, (*drawing).stores,
+	(*drawing).batches,
 }
 
 func (d *drawing) focus() {
@@ -287,6 +288,16 @@ func (d *drawing) stores() {
 	kind := [...]FaultKind{Wipe, Restore, LoseSynced}[d.rng.IntN(3)]
 	d.plan.Faults = append(d.plan.Faults, Fault{Kind: kind, At: d.upTo(d.plan.Length), For: d.about(50*time.Millisecond, 2*time.Second),
 		Nodes: []string{name}, Ago: d.about(time.Second, time.Minute)})
+}
+
+// batches has batches come op by op to where they are asked for again.
+func (d *drawing) batches() {
+	p, l := &d.plan, d.plan.Workload
+	p.Budget, p.Net.Delay = 1, max(p.Net.Delay, 100*time.Millisecond)
+	l.Batch, l.Keyed, l.Every, l.Clients = 4+d.rng.IntN(4), 1, 4*time.Second, 2+d.rng.IntN(2)
+	l.Mix[CallAppend] = 150
+	d.more(Partition, 4, nil)
+	d.more(Flap, 1, nil)
 }
 
 func (d *drawing) core() string { return d.cores[d.rng.IntN(len(d.cores))] }

@@ -303,7 +303,7 @@ func (w *world) checkCoreAck(n *node, space string, dot vclock.Dot) {
 	}
 	has := 0
 	for _, c := range w.cores {
-		if w.now-max(c.lost, c.fell) < stillOnTheWay && max(c.lost, c.fell) > 0 || w.holdsOp(c, f, dot.Seq) {
+		if w.now-max(c.lost, c.fell) < stillOnTheWay && max(c.lost, c.fell) > 0 || w.holdsOp(n, c, f, dot.Seq) {
 			has++
 		}
 	}
@@ -313,16 +313,13 @@ func (w *world) checkCoreAck(n *node, space string, dot vclock.Dot) {
 	}
 }
 
-// holdsOp reports whether a core node has an op in its store or in its copy of
-// the stream.
-func (w *world) holdsOp(c *node, f protocol.Feed, seq vclock.Seq) bool {
-	var head protocol.Head
-	err := c.disk.mem.View(func(r session.Reader) (err error) {
-		head, err = replica.HeadOf(r, f)
-		return err
-	})
-	if err != nil || head.Seq >= seq {
-		return true
+// holdsOp reports whether a core node has an op of n, with the content that n
+// wrote, in its store or in its copy of the stream.
+func (w *world) holdsOp(n, c *node, f protocol.Feed, seq vclock.Seq) bool {
+	want, known := w.chain(n, f, seq)
+	if w.headSeq(c, f) >= seq {
+		got, ok := w.chain(c, f, seq)
+		return !known || !ok || got == want
 	}
 	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
 	subject, log := protocol.OpSubject(f, partitions), s.copies[c].log
@@ -332,7 +329,11 @@ func (w *world) holdsOp(c *node, f protocol.Feed, seq vclock.Seq) bool {
 		}
 		m, err := protocol.DecodeMessage(log[at-1].data)
 		up, ok := m.(protocol.Upload)
-		return err != nil || !ok || up.Frame.To() >= seq // damaged on its way: the stream cannot know
+		if err != nil || !ok {
+			return true // damaged on its way: the stream cannot know
+		}
+		ours, ok := w.chain(n, f, up.Frame.To())
+		return up.Frame.To() >= seq && (!ok || ours == up.Frame.Last)
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type Mistake struct {
 	Says     string // what is wrong then, in a sentence
 	Area     string // the file of the list that it stands in, without extension
 	Harmless bool   // a change that nobody may object to
+	Missed   bool   // it is known that the simulator does not find it
 	Edits    []Edit
 }
 
@@ -35,17 +37,22 @@ var errList = errors.New("mistakes: list")
 //go:embed list/*.txt
 var listed embed.FS
 
-// harmless is the area of changes that are no mistakes.
-const harmless = "harmless"
+// harmless is the area of changes that are no mistakes, missed that of mistakes
+// which are not found.
+const (
+	harmless = "harmless"
+	missed   = "missed"
+)
 
-// All gives every mistake of the list and then the harmless changes, in the
-// order of the files. It returns an error for a list that makes no sense.
+// All gives every mistake of the list, then those that are missed and then the
+// harmless changes, in the order of the files. It returns an error for a list
+// that makes no sense.
 func All() ([]Mistake, error) {
 	files, err := fs.Glob(listed, "list/*.txt")
 	if err != nil {
 		return nil, fmt.Errorf("mistakes: %w", err)
 	}
-	var all, allowed []Mistake
+	var all, unseen, allowed []Mistake
 	seen := map[string]bool{}
 	for _, file := range files {
 		text, err := listed.ReadFile(file)
@@ -63,13 +70,16 @@ func All() ([]Mistake, error) {
 			}
 			seen[m.Name] = true
 		}
-		if area == harmless {
+		switch area {
+		case harmless:
 			allowed = list
-		} else {
+		case missed:
+			unseen = list
+		default:
 			all = append(all, list...)
 		}
 	}
-	return append(all, allowed...), nil
+	return slices.Concat(all, unseen, allowed), nil
 }
 
 // Parse reads a file of the list. A mistake is a block:
@@ -89,7 +99,8 @@ func Parse(area, text string) ([]Mistake, error) {
 	for line := range strings.Lines(text) {
 		number++
 		if name, ok := strings.CutPrefix(line, "# "); ok {
-			list = append(list, Mistake{Name: strings.TrimSpace(name), Area: area, Harmless: area == harmless})
+			list = append(list, Mistake{Name: strings.TrimSpace(name), Area: area,
+				Harmless: area == harmless, Missed: area == missed})
 			continue
 		}
 		if len(list) == 0 {

@@ -26,7 +26,7 @@ func main() {
 
 type options struct {
 	root, only, out, docs string
-	seeds                 uint64
+	seeds, harmless       uint64
 	more                  int
 	limit                 time.Duration
 }
@@ -39,6 +39,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.out, "out", mistakes.CaughtFile, "file for what was found, below root")
 	flags.StringVar(&o.docs, "docs", mistakes.DocsFile, "file for the table for people, below root")
 	flags.Uint64Var(&o.seeds, "seeds", mistakes.MaxSeeds, "seeds to try for each mistake")
+	flags.Uint64Var(&o.harmless, "harmless", 100, "seeds to try for each harmless change")
 	flags.IntVar(&o.more, "more", 2, "further seeds to find that catch a mistake")
 	flags.DurationVar(&o.limit, "limit", 30*time.Minute, "time for each mistake")
 	if err := flags.Parse(args); err != nil {
@@ -61,12 +62,15 @@ func hunt(ctx context.Context, o *options, dir string, list []mistakes.Mistake) 
 	if err != nil {
 		return err
 	}
-	h := mistakes.Hunt{First: 1, Last: o.seeds, More: o.more, MoreWithin: 200}
+	h := mistakes.Hunt{First: 1, More: o.more, MoreWithin: 40}
 	var caught []mistakes.Catch
 	var wrong []error
 	for _, m := range list {
-		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.Name) {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.Name) || o.only == "" && m.Missed {
 			continue
+		}
+		if h.Last = o.seeds; m.Harmless {
+			h.Last = o.harmless
 		}
 		c, took, err := one(ctx, o, r, &h, m.Name)
 		if err != nil {
