@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +35,15 @@ func TestSwarmDrawsEverything(t *testing.T) {
 			is("compression", n.Compress)
 		}
 		is("TCP", !p.Messages)
+		is("little credit", p.Window > 0)
+		is("small frames", p.Budget > 0)
+		is("bad times of links", p.Net.Burst.Enter > 0)
+		is("a gap in reordering", p.Net.ReorderGap > 0)
+		is("links of their own", len(p.Links) > 0)
+		is("calm", len(p.Faults) == 0 && len(p.Expect.Without) > 0)
+		is("a core node that leaves", slices.ContainsFunc(p.Faults, func(f Fault) bool {
+			return f.Kind == Leave && strings.HasPrefix(f.Nodes[0], "core")
+		}))
 		is("two spaces", len(p.Workload.Spaces) == 2)
 		is("expiry", p.Workload.TTL > 0)
 		is("calls at core nodes", p.Workload.AtCores)
@@ -40,6 +51,9 @@ func TestSwarmDrawsEverything(t *testing.T) {
 		for _, c := range p.AllCalls(seed) {
 			drawn["call "+fmt.Sprint(c.Kind)]++
 			is("If-Match", c.IfMatch)
+			is("If-Match beyond patches", c.IfMatch && c.Kind != CallPatch)
+			is("the key of another request", c.Reuse)
+			is("retry beyond the window of message ids", slices.ContainsFunc(c.Retries, func(r Retry) bool { return r.After > dedupWindow }))
 			is("retry elsewhere", len(c.Retries) > 0 && c.Retries[0].Node != "")
 			is("retry of what was answered", len(c.Retries) > 0 && c.Retries[0].Always)
 		}

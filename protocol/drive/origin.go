@@ -116,10 +116,10 @@ func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, 
 	return done, err
 }
 
-// leave takes a new origin unless the store keeps another one than that of f, under
-// which nothing was written in the space; a transaction that runs again does it again. If it fails
-// in the end, the replica writes under an origin that is not kept and so never
-// used by a later run: numbers stay unique.
+// leave takes a new origin unless the store keeps another one than that of f,
+// under which nothing was written in the space; a transaction that runs again
+// does it again. If it fails in the end, the replica writes under an origin that
+// is not kept and so never used by a later run: numbers stay unique.
 func leave(tx session.Tx, rep *replica.Replica, id Identity, f protocol.Feed) error {
 	kept, damaged, err := readOwn(tx, originKey)
 	if err != nil {
