@@ -225,7 +225,19 @@ func disturb(rt *rapid.T, rng *rand.Rand, rs []*replica) {
 			rt.Fatal(err)
 		}
 	case 5:
-		r.hostile(text.Edit{Pos: 1000 + rng.IntN(9), Del: 1, Ins: "nowhere"})
+		r.hostile(Vec(r.tb, r), text.Edit{Pos: 1000 + rng.IntN(9), Del: 1, Ins: "nowhere"})
+	case 7: // an author that has not seen what came before what it has seen, or says so
+		seen := Vec(r.tb, rs[rng.IntN(3)])
+		if !Vec(r.tb, r).Includes(seen) {
+			return
+		}
+		if rng.IntN(2) == 0 {
+			seen = seen.Without(rs[rng.IntN(3)].origin)
+		}
+		if own := Vec(r.tb, r).At(r.origin); own > 0 {
+			seen = seen.With(vclock.Dot{Origin: r.origin, Seq: own})
+		}
+		r.hostile(seen, text.Edit{Pos: rng.IntN(30), Del: rng.IntN(3), Ins: "x"}, text.Edit{Pos: rng.IntN(9), Ins: "y"})
 	case 6:
 		r.do("s", Append{Messages: []Draft{say("between")}})
 	}
@@ -250,13 +262,9 @@ func save(tb rapid.TB, r *replica, name string) {
 }
 
 // hostile writes an op that no author of ours makes.
-func (r *replica) hostile(edits ...text.Edit) {
+func (r *replica) hostile(deps vclock.Vector, edits ...text.Edit) {
 	r.tb.Helper()
 	env := r.env()
-	deps, err := Vector(r.tx, space, "s")
-	if err != nil {
-		r.tb.Fatal(err)
-	}
 	m, err := metaAt(r.tx, space, "s")
 	if err != nil {
 		r.tb.Fatal(err)

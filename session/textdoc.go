@@ -29,7 +29,7 @@ type openedText struct {
 	chain  textChain
 	counts map[vclock.Origin][]textCount   // ascending
 	all    vclock.Vector                   // events, as the document counts them
-	seen   map[vclock.Origin]vclock.Vector // events that the last op of an origin had seen, its own included
+	seen   map[vclock.Origin]vclock.Vector // events that the last event of an origin had seen, itself included
 	groups []twinGroup
 	gone   map[vclock.Dot]vclock.Dot // by op that a twin stands for: last event that takes it away
 	used   uint64                    // when the cache had it last
@@ -96,15 +96,31 @@ func openTextAt(r Reader, k textKey, at vclock.Vector) (*openedText, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := newOpenedText(k)
+	o, err := loadText(r, k, h)
+	if err != nil {
+		return nil, err
+	}
+	if !o.within(at) {
+		o = newOpenedText(k)
+	}
 	if err := o.learnTwins(r, h); err != nil {
 		return nil, err
 	}
-	list, err := listed(r, k, 0, h)
+	list, err := listed(r, k, o.ops, h)
 	if err != nil {
 		return nil, err
 	}
 	return o, o.takeAll(r, slices.DeleteFunc(list, func(e textEntry) bool { return !at.Covers(e.dot) }))
+}
+
+// within reports whether a version covers all ops that were taken in.
+func (o *openedText) within(at vclock.Vector) bool {
+	for origin, list := range o.counts {
+		if n := len(list); n > 0 && !at.Covers(vclock.Dot{Origin: origin, Seq: list[n-1].seq}) {
+			return false
+		}
+	}
+	return true
 }
 
 // catchUp takes in what the list has more.
@@ -194,12 +210,12 @@ func refusedRun(err error) bool {
 
 // note counts the events of an op that was taken in.
 func (o *openedText) note(dot vclock.Dot, made vclock.Seq, seen vclock.Vector) {
+	before := o.total(dot.Origin)
 	o.counts[dot.Origin] = append(o.counts[dot.Origin], textCount{dot.Seq, made})
-	if made > 0 {
+	if made > before {
 		own := vclock.Dot{Origin: dot.Origin, Seq: made}
-		o.all, seen = o.all.With(own), seen.With(own)
+		o.all, o.seen[dot.Origin] = o.all.With(own), seen.With(own)
 	}
-	o.seen[dot.Origin] = seen
 }
 
 // total is the number of events of an origin so far.
@@ -283,13 +299,16 @@ func (o *openedText) runs(op *Op, x *TextEdit, seen vclock.Vector) ([]text.Run, 
 	return runs, nil
 }
 
-// parents gives the version that holds what an op had seen. Whatever the origin's
-// op before had seen cannot be a head beside that op itself.
+// parents gives the version that holds what an op had seen. Whatever the last
+// event of its origin had seen cannot be a head beside that event.
 func (o *openedText) parents(origin vclock.Origin, seen vclock.Vector) (text.Version, error) {
 	if seen.Compare(o.all) == vclock.Equal {
 		return o.doc.Version(), nil
 	}
-	before := o.seen[origin]
+	var before vclock.Vector
+	if last := o.total(origin); last > 0 && seen.At(origin) == last {
+		before = o.seen[origin]
+	}
 	var near []vclock.Dot
 	for a, n := range seen.All() {
 		if a == origin || n > before.At(a) {

@@ -21,6 +21,8 @@ type client struct {
 	versions map[string]vclock.Vector // last seen, by space and session
 	inserted map[string][]string      // elements put into sets, by space, session and set
 	keys     map[string]string        // last key that a node answered to, by node, space and session
+	texts    map[string]editor        // by space, session and text
+	typed    int                      // edits of texts
 }
 
 // intent is what a client wants, however often it has to ask.
@@ -31,6 +33,8 @@ type intent struct {
 	values []check.Value
 	target string
 	by     int64
+	drops  []string // words that it takes away
+	before editor   // the text that it edits
 	match  *vclock.Vector
 	do     session.Action // nil for reads
 	level  bool           // core
@@ -43,7 +47,7 @@ func (w *world) intend(c Call) *intent {
 	who := w.people[c.Client]
 	if who == nil {
 		who = &client{name: c.Client, versions: map[string]vclock.Vector{}, inserted: map[string][]string{},
-			keys: map[string]string{}}
+			keys: map[string]string{}, texts: map[string]editor{}}
 		w.people[c.Client] = who
 	}
 	in := &intent{call: c, client: who, level: c.Core}
@@ -95,7 +99,7 @@ func (w *world) begin(in *intent, n *node) int {
 	id := len(w.history.Calls)
 	c := check.Call{ID: id, Client: in.client.name, Node: n.lane, Begin: w.now, Space: in.call.Space,
 		Session: in.call.Session, Do: actions[in.call.Kind], Key: in.key, Values: in.values, Target: in.target,
-		By: in.by, To: in.call.To, TTL: in.call.TTL, WantCore: in.level}
+		By: in.by, Drops: in.drops, To: in.call.To, TTL: in.call.TTL, WantCore: in.level}
 	mixed := !in.isRead() && w.mixed(n)
 	if in.match != nil && !mixed { // else a version may stand for two states
 		c.IfMatch = in.match.String()
@@ -174,6 +178,7 @@ func (w *world) answered(in *intent, n *node, id int, a drive.Answer, core bool)
 	if in.key != "" {
 		in.client.keys[n.lane+" "+in.call.Space+"/"+in.call.Session] = in.key
 	}
+	w.typed(in, n, a)
 	w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "ok", Session: c.Session, Space: c.Space, Cause: in.asked})
 }
 
@@ -187,6 +192,7 @@ func (w *world) refused(in *intent, n *node, id int, err error) {
 		return
 	}
 	in.done = true
+	in.forgets()
 	c.Outcome = check.Refused
 	w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: code, Session: c.Session, Space: c.Space,
 		Cause: in.asked})
@@ -204,7 +210,9 @@ var codes = []struct {
 	{session.ErrMessageRedacted, "message_redacted"}, {session.ErrUnknownParent, "unknown_parent"},
 	{session.ErrVersionMoved, "version_moved"}, {session.ErrKeyReused, "key_reused"},
 	{session.ErrWrongKind, "wrong_kind"}, {session.ErrOverflow, "overflow"}, {session.ErrTooBig, "too_big"},
-	{session.ErrInvalid, "invalid"}, {errReserve, "disk_reserve"}, {session.ErrCorrupt, "record_damaged"},
+	{session.ErrNoText, "text_not_found"}, {session.ErrTextOutside, "edit_outside_text"},
+	{session.ErrTextFull, "text_full"}, {session.ErrBaseUnknown, "base_unknown"},
+	{session.ErrBaseTooOld, "base_too_old"}, {session.ErrInvalid, "invalid"}, {errReserve, "disk_reserve"}, {session.ErrCorrupt, "record_damaged"},
 	{memstore.ErrFull, "disk_full"},
 }
 
@@ -301,6 +309,8 @@ func (w *world) prepare(in *intent, n *node) bool {
 		in.do = session.Move{To: c.To}
 	case CallErase:
 		in.do = session.EraseSession{}
+	case CallText:
+		return w.prepareText(in, n)
 	case CallRead, CallChanges:
 		return true
 	default:

@@ -60,6 +60,7 @@ type node struct {
 	lost    time.Duration             // when its copy of a stream lost messages last; zero: never
 	// consumed is how far it was given each stream, ever.
 	consumed map[drive.StreamID]uint64
+	texts    session.Texts // that were read
 	rotten   bool          // bits of its records were flipped
 	fell     time.Duration // when its storage fell back last; zero: never
 }

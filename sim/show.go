@@ -30,8 +30,10 @@ func (n *node) show(space, id string) (*check.Seen, error) {
 		if err != nil {
 			return err
 		}
-		s, err = observe.Session(&doc, msgs)
-		return err
+		if s, err = observe.Session(&doc, msgs); err != nil {
+			return err
+		}
+		return n.showTexts(r, &doc, s)
 	})
 	if err == nil {
 		n.checkRedacted(space, id, s)
@@ -117,6 +119,9 @@ func opOf(op *session.Op) check.Op {
 	o := check.Op{Origin: string(op.Dot.Origin), Seq: uint64(op.Dot.Seq), Session: op.Session,
 		Wall: op.Stamp.Wall, Logical: op.Stamp.Logical, Key: op.Key, Values: valuesOf(op)}
 	o.Kind = strings.ToLower(strings.TrimPrefix(reflect.TypeOf(op.Body).String(), "session."))
+	if o.Kind == "textedit" {
+		o.Kind = check.Text.String()
+	}
 	return o
 }
 
@@ -132,6 +137,14 @@ func valuesOf(op *session.Op) []string {
 		for _, l := range b.Leaves {
 			if !l.Deleted {
 				list = append(list, observe.Text(l.Value))
+			}
+		}
+		return list
+	case session.TextEdit:
+		var list []string
+		for _, e := range b.Edits {
+			if e.Ins != "" {
+				list = append(list, e.Ins)
 			}
 		}
 		return list

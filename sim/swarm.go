@@ -34,7 +34,9 @@ func Draw(seed uint64, shape Shape) *Plan {
 	d.network()
 	d.workload()
 	d.faults()
-	d.rng = split(seed, "plan", "details") // so that what is above does not change with what is drawn here
+	d.rng = split(seed, "plan", "texts") // so that what is above does not change with what is drawn here
+	d.texts()
+	d.rng = split(seed, "plan", "details")
 	d.details()
 	d.rng = split(seed, "plan", "focus")
 	d.focus()

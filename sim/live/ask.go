@@ -181,27 +181,31 @@ var errMoving = errors.New("live: session does not stand still")
 // session reads a session with all its messages as it is at one moment.
 // onBegin is called once, before anything is asked.
 func (w *web) session(ctx context.Context, node, space, id string, onBegin func()) (
-	*session.Document, []session.Message, error,
+	*session.Document, []session.Message, map[string]string, error,
 ) {
 	for range readTries {
 		var doc, after session.Document
 		q := question{method: http.MethodGet, path: sessionPath(space, id), onBegin: onBegin}
 		onBegin = nil
 		if err := w.read(ctx, node, q, &doc); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		messages, err := w.messages(ctx, node, space, id)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
+		}
+		texts, err := w.texts(ctx, node, &doc)
+		if err != nil {
+			return nil, nil, nil, err
 		}
 		if err := w.get(ctx, node, sessionPath(space, id), &after); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		if after.Version == doc.Version {
-			return &doc, messages, nil
+			return &doc, messages, texts, nil
 		}
 	}
-	return nil, nil, errMoving
+	return nil, nil, nil, errMoving
 }
 
 const pageSize = 1000

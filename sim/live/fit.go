@@ -113,12 +113,6 @@ func (f *fitting) leaveOut(p *sim.Plan, opt Options) []string {
 		}
 		return why != ""
 	})
-	p.Calls = slices.DeleteFunc(p.Calls, func(c sim.Call) bool {
-		if c.Kind == sim.CallText {
-			out("text edits (nodes have no API for them)")
-		}
-		return c.Kind == sim.CallText
-	})
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		if n.Offset != 0 {

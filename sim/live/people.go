@@ -30,11 +30,12 @@ type people struct {
 	adds     map[string]int         // additions, by space, session and counter
 	versions map[[2]string]string   // last seen, by client, and by space and session
 	inserted map[[2]string][]string // elements put into sets, by client, and by space, session and set
+	typed    map[string]int         // edits of texts, by client
 }
 
 func newPeople(r *run, seed uint64) *people {
 	return &people{r: r, web: newWeb(), rng: rand.New(rand.NewPCG(seed, 0x6c697665)), adds: map[string]int{},
-		versions: map[[2]string]string{}, inserted: map[[2]string][]string{}}
+		versions: map[[2]string]string{}, inserted: map[[2]string][]string{}, typed: map[string]int{}}
 }
 
 // intent is what a client wants, however often it has to ask.
@@ -50,6 +51,7 @@ type intent struct {
 	values   []check.Value
 	target   string
 	by       int64
+	drops    []string // words that it takes away from a text
 }
 
 func (in *intent) isRead() bool {
@@ -142,7 +144,7 @@ func (p *people) pick(lane string) *member {
 func (p *people) begin(in *intent, m *member) (onBegin func(), number func() (int, bool)) {
 	id, begun := 0, false
 	c := check.Call{Client: in.call.Client, Node: m.lane, Space: in.call.Space, Session: in.call.Session,
-		Do: actionOf(in.call.Kind), Key: in.key, Values: in.values, Target: in.target, By: in.by, To: in.call.To,
+		Do: actionOf(in.call.Kind), Key: in.key, Values: in.values, Target: in.target, By: in.by, Drops: in.drops, To: in.call.To,
 		TTL: in.call.TTL, WantCore: in.call.Core, IfMatch: in.q.match}
 	words := []string{in.key}
 	for _, v := range in.values {
@@ -263,7 +265,7 @@ func (p *people) show(ctx context.Context, in *intent, m *member) *check.Seen {
 func (r *run) showSession(ctx context.Context, w *web, m *member, space, id string, onBegin func()) (
 	*check.Seen, error,
 ) {
-	doc, messages, err := w.session(ctx, m.url(), space, id, onBegin)
+	doc, messages, texts, err := w.session(ctx, m.url(), space, id, onBegin)
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		if gone, ok := goneCodes[refused.code]; ok {
 			return &check.Seen{Gone: gone}, nil
@@ -272,7 +274,11 @@ func (r *run) showSession(ctx context.Context, w *web, m *member, space, id stri
 	if err != nil {
 		return nil, err
 	}
-	return observe.Session(doc, messages)
+	seen, err := observe.Session(doc, messages)
+	if err == nil && len(texts) > 0 {
+		seen.Texts = texts
+	}
+	return seen, err
 }
 
 // goneCodes are the refusals of a read that are an answer.
@@ -327,8 +333,11 @@ func jsonOf(v any) []byte {
 // prepare decides what exactly the client asks for, looking first where it needs
 // to. It is false if that has to be decided again. Callers hold in.mu.
 func (p *people) prepare(ctx context.Context, in *intent, m *member) bool {
-	if in.call.Kind == sim.CallEdit || in.call.Kind == sim.CallRedact {
+	switch in.call.Kind {
+	case sim.CallEdit, sim.CallRedact:
 		return p.prepareEdit(ctx, in, m)
+	case sim.CallText:
+		return p.prepareText(ctx, in, m)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/sim/check"
 	"github.com/causeway-sync/causeway/vclock"
@@ -27,6 +28,10 @@ func Change(c *session.Change) (check.Op, error) {
 		}
 	case "context":
 		o.Values, err = patched(c.Context)
+	case "text":
+		if c.Text != nil {
+			o.Values = typed(c.Text.Edits)
+		}
 	case "adjust":
 		o.Values, err = adjusted(c.Context)
 	}
@@ -34,6 +39,17 @@ func Change(c *session.Change) (check.Op, error) {
 		return check.Op{}, fmt.Errorf("change %s of session %s: %w", c.Dot, c.Session, err)
 	}
 	return o, nil
+}
+
+// typed gives what edits of a text insert.
+func typed(edits []text.Edit) []string {
+	var list []string
+	for _, e := range edits {
+		if e.Ins != "" {
+			list = append(list, e.Ins)
+		}
+	}
+	return list
 }
 
 // patched gives the strings that a merge patch sets, ascending by path.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/sim/check"
 )
@@ -68,6 +69,8 @@ func TestChange(t *testing.T) {
 			`[{"op":"add","path":"/n","by":1},{"op":"insert","path":"/s","value":"v5"},` +
 				`{"op":"remove","path":"/s","value":"v6"}]`)},
 			[]string{"v5", "v6"}},
+		{session.Change{Type: "text", Text: &session.TextChange{Name: "t",
+			Edits: []text.Edit{{Pos: 1, Del: 2}, {Ins: "v7"}, {Pos: 9, Del: 1, Ins: "v8"}}}}, []string{"v7", "v8"}},
 		{session.Change{Type: "erased"}, nil},
 	} {
 		c.change.Dot, c.change.Session, c.change.Key, c.change.At = "edge-1~abc.7", "s", "k", at
