@@ -306,6 +306,9 @@ func FuzzDecodeOp(f *testing.F) {
 		if doc, err := View(r.tx, op.Space, op.Session); err == nil {
 			marshal(t, doc)
 		}
+		if _, err := StateDigest(r.tx, op.Space, op.Session); err != nil { // it reads texts too
+			t.Fatalf("StateDigest after %+v: %v", op, err)
+		}
 	})
 }
 

@@ -523,3 +523,41 @@ func TestBytesOfAKeystroke(t *testing.T) {
 		t.Errorf("a keystroke adds %d bytes to an op", got)
 	}
 }
+
+// FuzzSavedText reads saved texts that may be damaged: an error or a text, and
+// what can be read can be edited.
+func FuzzSavedText(f *testing.F) {
+	r := newReplica(f, "a")
+	r.do("s", OpenSession{})
+	for i := range 20 {
+		r.do("s", EditText{Name: "doc", Edits: []text.Edit{{Pos: i, Ins: "é😀"}, {Pos: i, Del: 1}}})
+	}
+	save(f, r, "doc")
+	k := textKey{space, "s", "doc"}
+	for _, key := range [][]byte{k.saved(), k.shown(), k.head(), k.entry(3), k.twins()} {
+		f.Add(r.tx.values[string(key)])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := newReplica(t, "a")
+		r.do("s", OpenSession{})
+		r.do("s", insert("doc", 0, "x"))
+		save(t, r, "doc")
+		for _, key := range [][]byte{k.saved(), k.shown(), k.head(), k.entry(1), k.twins()} {
+			was, there := r.tx.values[string(key)]
+			r.tx.values[string(key)], r.tx.keys = b, nil
+			r.texts = nil
+			_, err := ReadText(r.tx, nil, space, "s", "doc")
+			if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTextFull) {
+				t.Fatalf("ReadText with %q at %q: %v", b, key, err)
+			}
+			if o, err := loadText(r.tx, k, textHead{ops: 1, saved: 1}); err == nil {
+				_, _ = o.doc.Insert("b", 0, "y")
+			}
+			delete(r.tx.values, string(key))
+			if there {
+				r.tx.values[string(key)] = was
+			}
+			r.tx.keys = nil
+		}
+	})
+}

@@ -255,7 +255,7 @@ func listed(r Reader, k textKey, after uint64, h textHead) ([]textEntry, error) 
 	if after == h.ops {
 		return nil, nil
 	}
-	list := make([]textEntry, 0, h.ops-after)
+	list := make([]textEntry, 0, min(h.ops-after, 1024))
 	for e, err := range r.Scan(k.entries(), k.entry(after+1), false) {
 		if err != nil {
 			return nil, fmt.Errorf("scan text %s: %w", k.name, err)

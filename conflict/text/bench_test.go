@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/causeway-sync/causeway/conflict/text"
+	"github.com/causeway-sync/causeway/conflict/text/trace"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -19,7 +20,7 @@ func BenchmarkMerge(b *testing.B) {
 	ok(b, err)
 	b.Run("friendsforever", func(b *testing.B) { mergeAll(b, runs, len([]rune(tr.EndContent))) })
 	b.Run("friendsforever-x25", func(b *testing.B) {
-		mergeAll(b, repeat(runs, 25), 25*len([]rune(tr.EndContent)))
+		mergeAll(b, trace.Repeat(runs, 25), 25*len([]rune(tr.EndContent)))
 	})
 }
 
@@ -32,43 +33,6 @@ func mergeAll(b *testing.B, runs []text.Run, want int) {
 			b.Fatalf("Apply = %v, length %d, want %d", err, d.Len(), want)
 		}
 	}
-}
-
-// repeat makes one history of n copies, each after the one before, at the
-// front of the text.
-func repeat(runs []text.Run, n int) []text.Run {
-	last := map[vclock.Origin]vclock.Seq{}
-	for _, r := range runs {
-		last[r.ID.Origin] += vclock.Seq(r.Len())
-	}
-	end := text.Version{}
-	d := text.New()
-	if _, err := d.Apply(runs); err == nil {
-		end = d.Version()
-	}
-	var out []text.Run
-	for k := range n {
-		shift := func(d vclock.Dot) vclock.Dot {
-			return vclock.Dot{Origin: d.Origin, Seq: d.Seq + vclock.Seq(k)*last[d.Origin]}
-		}
-		for _, r := range runs {
-			given := r.Parents
-			r.ID = shift(r.ID)
-			r.Parents = nil
-			for _, p := range given {
-				r.Parents = append(r.Parents, shift(p))
-			}
-			if len(given) == 0 && k > 0 {
-				for _, p := range end {
-					r.Parents = append(r.Parents, vclock.Dot{
-						Origin: p.Origin, Seq: p.Seq + vclock.Seq(k-1)*last[p.Origin],
-					})
-				}
-			}
-			out = append(out, r)
-		}
-	}
-	return out
 }
 
 // BenchmarkReplay types recorded histories through the public API. Goal:

@@ -208,14 +208,14 @@ func open(host, prefix string, n int) error {
 }
 
 // text is a message's content of about n bytes, of words.
-func text(n int) string {
-	const words = "the link to the data centre is down and the conversation goes on at this edge while "
-	return strings.Repeat(words, n/len(words)+1)[:n]
+func words(n int) string {
+	const line = "the link to the data centre is down and the conversation goes on at this edge while "
+	return strings.Repeat(line, n/len(line)+1)[:n]
 }
 
 // messageBody is a request body of about n bytes for one message.
 func messageBody(n int) []byte {
-	return fmt.Appendf(nil, `{"role":"user","content":%q}`, text(n-28))
+	return fmt.Appendf(nil, `{"role":"user","content":%q}`, words(n-28))
 }
 
 // batchBody is a request body for several messages.

@@ -38,7 +38,7 @@ type feedFrames struct {
 func makeFeed(space string, origin vclock.Origin) (feedFrames, error) {
 	f := protocol.Feed{Space: space, Origin: origin}
 	made := feedFrames{subject: protocol.OpSubject(f, partitions)}
-	content := []byte(strconv.Quote(text(300)))
+	content := []byte(strconv.Quote(words(300)))
 	var head protocol.Head
 	var last vclock.Dot
 	for range framesPerFeed {

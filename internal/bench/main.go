@@ -40,6 +40,7 @@ func lines() []line {
 		{"6", footprintLine},
 		{"7", batchLine},
 		{"8", importLine},
+		{"9", textLine},
 	}
 }
 
