@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -449,6 +450,26 @@ func FuzzMachines(f *testing.F) {
 
 // TestKnown: how far core nodes are known to hold a feed of our own counts every
 // word of theirs, but not that of our own store, which may be damaged.
+// TestReceiptForWhatIsGone: a store has ops under the origin that we write under,
+// and we have none: another machine wrote them, or our storage was put back.
+func TestReceiptForWhatIsGone(t *testing.T) {
+	t.Parallel()
+	e := testEdge(t)
+	stepE(t, e, 1, LinkUp{Core: "core-1"})
+	for _, c := range []struct {
+		origin vclock.Origin
+		want   bool
+	}{{e.cfg.Origin, true}, {vclock.Origin(e.cfg.Node + "~former"), false}, {"other~a", false}} {
+		feed := Feed{Space: "gone", Origin: c.origin}
+		r := Receipt{Feed: feed, Head: Head{3, Chain{1}}, Store: "core-1", Incarnation: "s1"}
+		out := stepE(t, e, 2, Received{Message: Receipts{Receipts: []Receipt{r}}})
+		want := Fact(Regressed{Feed: feed, Theirs: 3})
+		if got := slices.Contains(out.Facts, want); got != c.want {
+			t.Errorf("receipt for %s: facts %+v, want %+v: %t", c.origin, out.Facts, want, c.want)
+		}
+	}
+}
+
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	e := testEdge(t)

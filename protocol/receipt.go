@@ -58,6 +58,8 @@ func (e *Edge) receipts(at Instant, m Receipts, out *EdgeOutput) {
 			f.shown = max(f.shown, r.Seq)
 		}
 		switch {
+		case f == nil && r.Origin == e.cfg.Origin && r.Seq > 0: // as in forgotten
+			out.fact(Regressed{Feed: r.Feed, Theirs: r.Seq})
 		case f == nil || !f.own:
 			out.fact(Ignored{"receipt", "not our feed"})
 		case !e.present(r.Store, r.Incarnation, out):

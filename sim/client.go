@@ -55,7 +55,7 @@ func (w *world) intend(c Call) *intent {
 		w.serial++
 		in.key = fmt.Sprintf("k%d", w.serial)
 	}
-	if c.Reuse {
+	if n := w.byLane[c.Node]; c.Reuse && n != nil && n.fell == 0 && n.twin == nil { // it knows the key
 		in.key = cmp.Or(who.keys[c.Node+" "+c.Space+"/"+c.Session], in.key)
 	}
 	w.try(in, c.Node)

@@ -346,7 +346,7 @@ func (w *world) excuse(n *node, kept *memstore.Mem) {
 				safe := w.heldElsewhere(n, h.Feed)
 				view(kept, func(k session.Reader) error {
 					had, err := replica.HeadOf(k, h.Feed)
-					safe = max(safe, had.Seq)
+					safe = max(safe, alike(n.disk.mem, kept, h.Feed, min(h.Seq, had.Seq)))
 					return err
 				})
 				w.excuseOps(r, h.Feed, safe, h.Seq)
@@ -392,7 +392,11 @@ func (w *world) unread(s *stream, seq uint64) bool {
 
 // chain gives what a node's disk has as the chain of a feed at a number.
 func (w *world) chain(n *node, f protocol.Feed, seq vclock.Seq) (c protocol.Chain, ok bool) {
-	err := n.disk.mem.View(func(r session.Reader) (err error) {
+	return chainIn(n.disk.mem, f, seq)
+}
+
+func chainIn(m *memstore.Mem, f protocol.Feed, seq vclock.Seq) (c protocol.Chain, ok bool) {
+	err := m.View(func(r session.Reader) (err error) {
 		c, ok, err = replica.ChainAt(r, f, seq)
 		return err
 	})
@@ -401,11 +405,16 @@ func (w *world) chain(n *node, f protocol.Feed, seq vclock.Seq) (c protocol.Chai
 
 // agreed is up to which number two disks hold the same content of a feed.
 func (w *world) agreed(a, b *node, f protocol.Feed) vclock.Seq {
-	most := min(w.headSeq(a, f), w.headSeq(b, f))
+	return alike(a.disk.mem, b.disk.mem, f, min(w.headSeq(a, f), w.headSeq(b, f)))
+}
+
+// alike is up to which number, most at the utmost, two storages hold the same
+// content of a feed.
+func alike(a, b *memstore.Mem, f protocol.Feed, most vclock.Seq) vclock.Seq {
 	parted := sort.Search(int(most), func(i int) bool { // equal up to a number, and never again
 		at := vclock.Seq(i + 1)
-		ours, ok := w.chain(a, f, at)
-		theirs, also := w.chain(b, f, at)
+		ours, ok := chainIn(a, f, at)
+		theirs, also := chainIn(b, f, at)
 		return ok && also && ours != theirs
 	})
 	return vclock.Seq(parted)
