@@ -223,7 +223,13 @@ func (n *node) ingest(frames []*protocol.Frame, extra func(session.Tx) error, th
 	var refused []error
 	n.update(forSync, func(tx session.Tx) error {
 		var err error
-		if done, refused, err = drive.Ingest(tx, n.rep, n.now(), frames); err != nil || extra == nil {
+		done, refused, err = drive.Ingest(tx, n.rep, n.now(), frames)
+		for i := range frames {
+			if err == nil && refused[i] == nil {
+				n.checkTaken(tx, frames[i])
+			}
+		}
+		if err != nil || extra == nil {
 			return err
 		}
 		return extra(tx)
@@ -234,7 +240,6 @@ func (n *node) ingest(frames []*protocol.Frame, extra func(session.Tx) error, th
 		}
 		var grown []protocol.FeedHead
 		for i, d := range done {
-			n.checkTaken(frames[i], refused[i])
 			if refused[i] == nil && d.Added > 0 {
 				grown = append(grown, protocol.FeedHead{Feed: frames[i].Feed, Head: d.Head})
 			}

@@ -100,15 +100,16 @@ func (n *node) fenced(o vclock.Origin) bool {
 	return fenced || err != nil // damaged: nothing to compare with
 }
 
-// checkTaken is an oracle: a frame that was taken is held with the history that
+// checkTaken is an oracle: a frame that was taken is held, with the history that
 // it came with (I5).
-func (n *node) checkTaken(f *protocol.Frame, refused error) {
-	if refused != nil {
+func (n *node) checkTaken(r session.Reader, f *protocol.Frame) {
+	const promise = "frames are taken with their history (I5)"
+	if head, err := replica.HeadOf(r, f.Feed); err == nil && head.Seq < f.To() {
+		n.w.problem(promise, n.lane, "%s of %s up to %d is taken, and held up to %d", f.Origin, f.Space, f.To(), head.Seq)
 		return
 	}
-	if got, ok := n.w.chain(n, f.Feed, f.To()); ok && got != f.Last {
-		n.w.problem("frames are taken with their history (I5)", n.lane, "%s of %s up to %d is taken, and held with another chain",
-			f.Origin, f.Space, f.To())
+	if got, ok, err := replica.ChainAt(r, f.Feed, f.To()); err == nil && ok && got != f.Last {
+		n.w.problem(promise, n.lane, "%s of %s up to %d is taken, and held with another chain", f.Origin, f.Space, f.To())
 	}
 }
 
