@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -32,6 +31,7 @@ type openedText struct {
 	seen   map[vclock.Origin]vclock.Vector // events that the last event of an origin had seen, itself included
 	groups []twinGroup
 	gone   map[vclock.Dot]vclock.Dot // by op that a twin stands for: last event that takes it away
+	limit  int                       // of events run again for one op
 	used   uint64                    // when the cache had it last
 }
 
@@ -43,7 +43,7 @@ type textCount struct {
 
 func newOpenedText(k textKey) *openedText {
 	return &openedText{
-		key: k, doc: text.New(), counts: map[vclock.Origin][]textCount{},
+		key: k, doc: text.New(), limit: text.MaxReplay, counts: map[vclock.Origin][]textCount{},
 		seen: map[vclock.Origin]vclock.Vector{}, gone: map[vclock.Dot]vclock.Dot{},
 	}
 }
@@ -169,7 +169,9 @@ func (o *openedText) takeAll(r Reader, list []textEntry) error {
 }
 
 // take takes in one op. An op whose edits do not fit is passed over, as is one
-// that has lost its body.
+// that has lost its body. It returns text.ErrReplay, and takes nothing, if the op
+// makes more events run again than the limit: no verdict on the op, but a text
+// that was made to be expensive, which is told as an error and never shown wrong.
 func (o *openedText) take(r Reader, op *Op) error {
 	x, ok := op.Body.(TextEdit)
 	if !ok || x.Name != o.key.name {
@@ -180,7 +182,7 @@ func (o *openedText) take(r Reader, op *Op) error {
 	if err != nil {
 		return err
 	}
-	o.doc.ReplayLimit = math.MaxInt // it stands in the list: everybody takes it
+	o.doc.ReplayLimit = o.limit
 	if _, err = o.doc.Apply(runs); err != nil {
 		switch {
 		case refusedRun(err):

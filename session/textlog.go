@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/causeway-sync/causeway/conflict"
+	"github.com/causeway-sync/causeway/conflict/text"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -108,18 +109,21 @@ func textNames(r Reader, space, session string) ([]string, error) {
 
 // Texts are saved anew when that many ops, and a share of their size, have come
 // since: what is written for an op stays the same as the text grows. Who only
-// takes in ops waits for twice as many, for he must read the text to save it.
+// takes in ops waits for twice as many, for he must read the text to save it,
+// and tries only once in so many.
 const (
-	textSaveOps   = 256
-	textSaveBytes = 256 // saved bytes that one op may cost
+	textSaveOps    = 256
+	textSaveBytes  = 256     // saved bytes that one op may cost
+	textSaveReplay = 1 << 20 // events run again for one op; a text that takes more is left to who reads it
 )
 
-func (h *textHead) due() bool {
-	return h.ops-h.saved >= max(textSaveOps, h.bytes/textSaveBytes)
-}
+func (h *textHead) pause() uint64 { return max(textSaveOps, h.bytes/textSaveBytes) }
+
+func (h *textHead) due() bool { return h.ops-h.saved >= h.pause() }
 
 func (h *textHead) overdue() bool {
-	return h.ops-h.saved >= 2*max(textSaveOps, h.bytes/textSaveBytes)
+	pending := h.ops - h.saved
+	return pending >= 2*h.pause() && pending%h.pause() == 0
 }
 
 // editText adds the op to the list of its text.
@@ -240,11 +244,15 @@ func twinsAt(r Reader, k textKey) ([]twinGroup, error) {
 // applied. What keeps it from being read keeps nobody from writing: the next
 // reader is told.
 func (a *applier) saveText(k textKey, h textHead) (textHead, error) {
-	o, err := openText(a.tx, nil, k)
+	o, err := loadText(a.tx, k, h)
+	if err == nil {
+		o.limit = textSaveReplay
+		err = o.catchUp(a.tx, h)
+	}
 	if err == nil {
 		return o.store(a.tx, h)
 	}
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTextFull) {
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTextFull) || errors.Is(err, text.ErrReplay) {
 		return h, nil
 	}
 	return h, err
