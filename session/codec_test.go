@@ -255,18 +255,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"leaf twice":     alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a", Deleted: true}, {Path: "/a", Deleted: true}}} }),
 		"leaf without":   alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a"}}} }),
 		"leaf is object": alter(func(op *Op) { op.Body = Set{Leaves: []Leaf{{Path: "/a", Value: []byte(`{"b":1}`)}}} }),
-		"text name":      alter(func(op *Op) { op.Body = TextEdit{} }),
-		"empty edit":     alter(func(op *Op) { op.Body = TextEdit{Name: "n", Edits: []text.Edit{{Pos: 1}}} }),
-		"edit far off":   alter(func(op *Op) { op.Body = TextEdit{Name: "n", Edits: []text.Edit{{Pos: text.MaxPos + 1, Del: 1}}} }),
-		"long delete":    alter(func(op *Op) { op.Body = TextEdit{Name: "n", Edits: []text.Edit{{Del: MaxTextDelete + 1}}} }),
-		"ins not UTF-8":  alter(func(op *Op) { op.Body = TextEdit{Name: "n", Edits: []text.Edit{{Ins: "\xed\xa0\x80"}}} }),
-		"long insert": alter(func(op *Op) {
-			op.Body = TextEdit{Name: "n", Edits: []text.Edit{{Ins: strings.Repeat("x", MaxTextInsert)}, {Ins: "y"}}}
-		}),
-		"many edits": alter(func(op *Op) {
-			op.Body = TextEdit{Name: "n", Edits: slices.Repeat([]text.Edit{{Ins: "x"}}, MaxTextEdits+1)}
-		}),
-		"adjust kind": alter(func(op *Op) { op.Body = Adjust{Changes: []Adjustment{{Kind: 3, Path: "/a"}}} }),
+		"adjust kind":    alter(func(op *Op) { op.Body = Adjust{Changes: []Adjustment{{Kind: 3, Path: "/a"}}} }),
 	}
 	for name, b := range cases {
 		if op, err := DecodeOp(b); !errors.Is(err, ErrMalformed) || op.Body != nil {

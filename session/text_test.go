@@ -503,6 +503,34 @@ func TestRetriedEditCountsOnce(t *testing.T) {
 	}
 }
 
+func TestDecodeRefusesEdits(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]TextEdit{
+		"no name":       {},
+		"empty edit":    {Name: "n", Edits: []text.Edit{{Pos: 1}}},
+		"far off":       {Name: "n", Edits: []text.Edit{{Pos: text.MaxPos + 1, Del: 1}}},
+		"long delete":   {Name: "n", Edits: []text.Edit{{Del: MaxTextDelete + 1}}},
+		"ins not UTF-8": {Name: "n", Edits: []text.Edit{{Ins: "\xed\xa0\x80"}}},
+		"long insert":   {Name: "n", Edits: []text.Edit{{Ins: strings.Repeat("x", MaxTextInsert)}, {Ins: "y"}}},
+		"many edits":    {Name: "n", Edits: slices.Repeat([]text.Edit{{Ins: "x"}}, MaxTextEdits+1)},
+	} {
+		op := Op{Dot: vclock.Dot{Origin: "a~b", Seq: 1}, Space: space, Session: "s", Body: TextEdit{Name: "n"}}
+		head, err := op.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := appendTextEdit(nil, &TextEdit{Name: "n"})
+		b := appendTextEdit(head[:len(head)-len(body)], &x) // without looking
+		if got, err := DecodeOp(b); !errors.Is(err, ErrMalformed) || got.Body != nil {
+			t.Errorf("%s: DecodeOp = %+v, %v, want ErrMalformed", name, got.Body, err)
+		}
+		op.Body = x
+		if _, err := op.Append(nil); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: Append = %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
 // A keystroke costs little beside what every op has.
 func TestBytesOfAKeystroke(t *testing.T) {
 	t.Parallel()

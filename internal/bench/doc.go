@@ -3,7 +3,7 @@
 // with it, by the same client: absolute figures wander with the machine, the
 // ratios do not.
 //
-//	go run ./internal/bench            all lines, in less than four minutes
+//	go run ./internal/bench            all lines, in less than eight minutes
 //	go run ./internal/bench -only 1,3  some of them
 //
 // Nodes run as processes of their own, built stripped from this source; the

@@ -58,7 +58,8 @@ func textLine(ctx context.Context, b *bench) error {
 
 // tracesBeside finds the editing traces, which lie beside the conversations.
 func tracesBeside(conversations string) string {
-	for _, dir := range []string{filepath.Join(conversations, "..", "editing-traces"), filepath.Join(conversations, "editing-traces")} {
+	for _, above := range []string{"..", "."} {
+		dir := filepath.Join(conversations, above, "editing-traces")
 		if files, err := filepath.Glob(filepath.Join(dir, "*.json.gz")); err == nil && len(files) > 0 {
 			return dir
 		}
@@ -102,7 +103,7 @@ func runPeers(ctx context.Context, dir, traces string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+	install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("npm install: %w: %.200s", err, out)
@@ -224,8 +225,11 @@ func (t *texts) replays() error {
 		if err != nil {
 			return err
 		}
-		t.b.add(row{what: "9 text: bytes of the history of " + c.name, budget: fmt.Sprint("≤ ", c.history),
-			measured: fmt.Sprint(len(history)), reference: t.beside(c.name, peerBytes), verdict: judge(len(history) <= c.history)})
+		t.b.add(row{
+			what: "9 text: bytes of the history of " + c.name, budget: fmt.Sprint("≤ ", c.history),
+			measured: fmt.Sprint(len(history)), reference: t.beside(c.name, peerBytes),
+			verdict: judge(len(history) <= c.history),
+		})
 	}
 	return nil
 }
@@ -249,8 +253,10 @@ func (t *texts) localEdit() error {
 		return nil
 	})
 	each := took / edits
-	t.b.add(row{what: "9 text: local edit of one character", budget: "≤ 1000 ns", measured: fmt.Sprintf("%d ns", each.Nanoseconds()),
-		verdict: judge(each <= time.Microsecond)})
+	t.b.add(row{
+		what: "9 text: local edit of one character", budget: "≤ 1000 ns",
+		measured: fmt.Sprintf("%d ns", each.Nanoseconds()), verdict: judge(each <= time.Microsecond),
+	})
 	return err
 }
 

@@ -136,8 +136,9 @@ func (t *texts) memory() error {
 	runtime.KeepAlive(opened)
 	runtime.KeepAlive(recorded)
 	kb := func(bytes uint64) string { return fmt.Sprintf("%d KB", bytes>>10) }
-	t.b.add(row{what: "9 text: memory of automerge-paper", measured: fmt.Sprintf("peak %s, with its history %s, its text alone %s",
-		kb(peak-empty), kb(held-min(held, empty)), kb(rest-min(rest, before)))})
+	t.b.add(row{what: "9 text: memory of automerge-paper", measured: fmt.Sprintf(
+		"peak %s, with its history %s, its text alone %s",
+		kb(peak-min(peak, empty)), kb(held-min(held, empty)), kb(rest-min(rest, before)))})
 	return nil
 }
 

@@ -120,7 +120,7 @@ func TestTextOfThreeEdgesWithCutLinks(t *testing.T) {
 			t.Errorf("editor %d made %d edits", i, e.made)
 		}
 		if got := readText(t, e.url+path); got != string(e.text) {
-			t.Errorf("editor %d has another text than its edge: %d and %d code points", i, len(e.text), utf8.RuneCountInString(got))
+			t.Errorf("editor %d has %d code points, its edge other %d", i, len(e.text), utf8.RuneCountInString(got))
 		}
 		c.sites[i].cut(true)
 	}
@@ -165,7 +165,8 @@ func TestTextRetriedAtAnotherEdge(t *testing.T) {
 	body := map[string]any{"edits": []text.Edit{{Ins: "once "}}}
 	for i, s := range c.sites {
 		call(t, "POST", s.url+path+"/edits", body, 200, nil, "Idempotency-Key", "k")
-		call(t, "POST", s.url+path+"/edits", map[string]any{"edits": []text.Edit{{Pos: 5, Ins: fmt.Sprint("at ", i, " ")}}}, 200, nil)
+		more := map[string]any{"edits": []text.Edit{{Pos: 5, Ins: fmt.Sprint("at ", i, " ")}}}
+		call(t, "POST", s.url+path+"/edits", more, 200, nil)
 	}
 	for _, s := range c.sites {
 		s.cut(true)

@@ -29,7 +29,7 @@ type (
 	}
 	textEditsSchema struct {
 		Base  *string          `json:"base,omitempty" doc:"version that you saw; absent: the present one"`
-		Edits []textEditSchema `json:"edits" minItems:"1" maxItems:"1024" doc:"each made on the text that the one before left"`
+		Edits []textEditSchema `json:"edits" minItems:"1" maxItems:"1024" doc:"each on the text that the one before left"`
 	}
 )
 

@@ -49,8 +49,8 @@ func TestTexts(t *testing.T) {
 	}
 	edit := func(edits, key string) (version string, others []text.Edit) {
 		t.Helper()
-		r := request("POST", at("s-1", "texts/notes/edits"), `{"base":"`+seen.Version+`","edits":`+edits+`}`, "Idempotency-Key", key)
-		w := f.do(r)
+		body := `{"base":"` + seen.Version + `","edits":` + edits + `}`
+		w := f.do(request("POST", at("s-1", "texts/notes/edits"), body, "Idempotency-Key", key))
 		var a struct {
 			Version, Durability string
 			Edits               []text.Edit
@@ -65,7 +65,8 @@ func TestTexts(t *testing.T) {
 	for range 2 { // the second is a retry
 		_, others := edit(`[{"pos":5,"ins":"!"}]`, "b")
 		mine, err := text.Patch("hello!", others...)
-		if got := f.do(request("GET", at("s-1", "texts/notes"), "")).Body.String(); err != nil || !strings.Contains(got, `"`+mine+`"`) {
+		got := f.do(request("GET", at("s-1", "texts/notes"), "")).Body.String()
+		if err != nil || !strings.Contains(got, `"`+mine+`"`) {
 			t.Errorf("the client's text is %q, %v; the node's is %s", mine, err, got)
 		}
 	}
