@@ -23,7 +23,8 @@ func TestSession(t *testing.T) {
 				Others: []session.Variant{{Value: json.RawMessage(`"v9"`)}, {Deleted: true}, {Value: json.RawMessage(`"v8"`)}}},
 			{Kind: "context", Path: "/gone", Shown: session.Variant{Deleted: true},
 				Others: []session.Variant{{Value: json.RawMessage(`"v7"`)}}},
-			{Kind: "message", Path: "m2", Others: []session.Variant{{Value: json.RawMessage(`"v6"`)}}},
+			{Kind: "message", Path: "m2", Others: []session.Variant{{Value: json.RawMessage(`"v6"`)},
+				{Value: json.RawMessage(`{"role":"user","content":"v5"}`)}}},
 			{Kind: "state"},
 		}}
 	messages := []session.Message{
@@ -36,7 +37,7 @@ func TestSession(t *testing.T) {
 	}
 	want := &check.Seen{State: "active", Version: "v",
 		Messages: []check.Message{{ID: "m1", Value: "hi", At: at.UnixMilli(), Origin: "edge-1~a"},
-			{ID: "m2", Value: `{"a":1}`, Parent: "m1", Redacted: true, Others: []string{"v6"}, At: time.Time{}.UnixMilli()}},
+			{ID: "m2", Value: `{"a":1}`, Parent: "m1", Redacted: true, Others: []string{"v5", "v6"}, At: time.Time{}.UnixMilli()}},
 		Leaves: []check.Leaf{{Path: "/gone", Deleted: true, Others: []string{"v7"}},
 			{Path: "/l0", Shown: "v1", Others: []string{"v8", "v9"}}, {Path: "/o/x3", Shown: "v2"}},
 		Counters: map[string]int64{"/n1": 3}, Sets: map[string][]string{"/s2": {"a", "b"}},

@@ -96,12 +96,28 @@ func addConflicts(s *check.Seen, leaves map[string]*check.Leaf, conflicts []sess
 		case "message":
 			for i := range s.Messages {
 				if s.Messages[i].ID == c.Path {
-					s.Messages[i].Others = append(s.Messages[i].Others, others(c.Others)...)
+					s.Messages[i].Others = append(s.Messages[i].Others, others(contents(c.Others))...)
 				}
 			}
 		}
 	}
 	slices.Sort(s.Conflicts)
+}
+
+// contents gives of variants of a message only what they say: one that was put
+// under an id that is taken is a whole message.
+func contents(list []session.Variant) []session.Variant {
+	list = slices.Clone(list)
+	for i := range list {
+		var put struct {
+			Role    string          `json:"role"`
+			Content json.RawMessage `json:"content"`
+		}
+		if err := json.Unmarshal(list[i].Value, &put); err == nil && put.Role != "" {
+			list[i].Value = put.Content
+		}
+	}
+	return list
 }
 
 func others(list []session.Variant) []string {
