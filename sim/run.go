@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,12 @@ type Options struct {
 	// Until ends the run early, to look at what has happened so far; nothing is
 	// judged then but what the world itself sees. Zero: run to the end.
 	Until time.Duration
+	// Stop is asked now and then; true ends the run with [ErrStopped]. Nil: never.
+	Stop func() bool
 }
+
+// ErrStopped says that a run was ended by [Options.Stop].
+var ErrStopped = errors.New("sim: stopped")
 
 // Result is what came out of a run.
 type Result struct {
@@ -38,6 +44,7 @@ type Result struct {
 	Facts     map[string]int    // how often each was noticed
 	Rates     []Rate            // what correlated chances really came to
 	Problems  []check.Violation // all violations, in order of time
+	Panic     string            // the stack of a panic, which is a problem too; for people
 	Notes     []string          // what of the plan was not carried out as it says, for people; live runs only
 }
 
@@ -55,12 +62,24 @@ func (r *Result) Failed() bool { return len(r.Problems) > 0 }
 var errPlan = errors.New("sim: plan")
 
 // Run carries out a plan with a seed. It returns an error for a plan that makes
-// no sense; what goes wrong in the run is in the result.
-func Run(p *Plan, seed uint64, opt Options) (*Result, error) {
+// no sense, and [ErrStopped]; what goes wrong in the run is in the result. A panic
+// of the code that ships is a broken promise like others.
+func Run(p *Plan, seed uint64, opt Options) (r *Result, err error) {
 	w, err := newWorld(p, seed, opt)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		switch cause := recover(); {
+		case cause == nil:
+		case cause == any(ErrStopped):
+			r, err = nil, ErrStopped
+		default:
+			w.problem("no step panics", "", "%v", cause)
+			r = w.result()
+			r.Panic = string(debug.Stack())
+		}
+	}()
 	w.beginAll()
 	if opt.Until > 0 && opt.Until < p.Length {
 		w.runUntil(opt.Until, nil)
@@ -73,7 +92,7 @@ func Run(p *Plan, seed uint64, opt Options) (*Result, error) {
 }
 
 func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
-	w := &world{plan: p, seed: seed, keep: opt.Trace, byLane: map[string]*node{},
+	w := &world{plan: p, seed: seed, keep: opt.Trace, stop: opt.Stop, byLane: map[string]*node{},
 		byName: map[string][]*node{}, people: map[string]*client{},
 		log: newTraceLog(opt.Trace), facts: map[string]int{}, seen: map[string]bool{}, adds: map[string]int{},
 		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{},
@@ -184,6 +203,7 @@ func (w *world) heal() {
 	}
 	for _, n := range w.nodes {
 		if out[n.lane] {
+			w.excuse(n, nil)
 			n.gone = true
 			continue
 		}

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -78,22 +79,61 @@ func TestPlansThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// TestShrink: what breaks a promise is made small and still breaks it.
+// TestShrink: of a plan that breaks a promise what has to do with that is left.
 func TestShrink(t *testing.T) {
 	t.Parallel()
 	p := cluster(3, 4, time.Minute)
-	p.Expect.Facts = []string{"a fact that there is not"}
-	p.Faults = []sim.Fault{{Kind: sim.Crash, At: 10 * time.Second, For: time.Second, Nodes: []string{"edge-1"}}}
+	p.Expect.Without = []string{"origin_renewed"}
+	p.Faults = []sim.Fault{
+		{Kind: sim.Crash, At: 10 * time.Second, For: time.Second, Nodes: []string{"edge-1"}},
+		{Kind: sim.Restore, At: 30 * time.Second, For: time.Second, Ago: 15 * time.Second, Silent: true,
+			Nodes: []string{"edge-2"}},
+		{Kind: sim.Crash, At: 40 * time.Second, For: time.Second, Nodes: []string{"core-3"}},
+	}
 	failed := runPlan(t, p, 5)
-	small := sim.Shrink(failed, 60)
+	small := sim.Shrink(failed, 200, nil)
 	if !small.Failed() || small.Problems[0].Check != failed.Problems[0].Check {
 		t.Fatalf("shrunk run has problems %v, want %q", small.Problems, failed.Problems[0].Check)
 	}
-	if got := small.Plan.Size(); got > 50 {
-		t.Errorf("shrunk plan has %d nodes, calls and faults, want at most 50", got)
+	if f := small.Plan.Faults; len(f) != 1 || f[0].Kind != sim.Restore {
+		t.Errorf("shrunk plan has the faults %v, want the restore alone", f)
+	}
+	if nodes, calls := len(small.Plan.Nodes), len(small.Plan.Calls); nodes > 3 || calls > 4 {
+		t.Errorf("shrunk plan has %d nodes and %d calls, want at most 3 and 4", nodes, calls)
 	}
 	if again := runPlan(t, small.Plan, small.Seed); again.Hash != small.Hash {
 		t.Error("the shrunk plan gives another run the second time")
+	}
+	if stopped := sim.Shrink(failed, 200, func() bool { return true }); stopped != failed {
+		t.Error("shrinking that is stopped at once gives another result")
+	}
+}
+
+// TestStop: a run ends when it is told to.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	r, err := sim.Run(cluster(3, 20, time.Hour), 1, sim.Options{Stop: func() bool { asked++; return asked == 3 }})
+	if r != nil || !errors.Is(err, sim.ErrStopped) || asked != 3 {
+		t.Errorf("Run = %v, %v after it was asked %d times; want ErrStopped after 3", r, err, asked)
+	}
+}
+
+// TestPanicIsAProblem: what panics in a run breaks a promise of this run, and a
+// moment without end is one too.
+func TestPanicIsAProblem(t *testing.T) {
+	t.Parallel()
+	p := cluster(3, 20, time.Hour)
+	calls := 0
+	r, err := sim.Run(p, 1, sim.Options{Stop: func() bool {
+		calls++
+		panic("out of cheese")
+	}})
+	if err != nil || calls != 1 {
+		t.Fatalf("Run: %v, %d calls", err, calls)
+	}
+	if len(r.Problems) != 1 || r.Problems[0].Check != "no step panics" || r.Problems[0].Text != "out of cheese" || r.Panic == "" {
+		t.Errorf("problems %v, stack %.40q; want the panic", r.Problems, r.Panic)
 	}
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -13,13 +14,14 @@ func (p *Plan) Size() int { return len(p.Nodes) + len(p.Calls) + len(p.Faults) }
 
 // Shrink makes a smaller plan that breaks the same promise with the same seed:
 // fewer faults, nodes and calls, and a shorter safety phase. It gives the
-// smallest plan that it found within so many runs, and the result of that.
+// smallest plan that it found within so many runs, or until stop says so, which
+// may be nil, and the result of that.
 //
 // Source: Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing
 // Input, IEEE TSE 2002 (delta debugging). Differs: chunks are only removed,
 // never kept alone.
-func Shrink(failed *Result, runs int) *Result {
-	s := &shrinking{best: failed, promise: promiseOf(failed), left: runs}
+func Shrink(failed *Result, runs int, stop func() bool) *Result {
+	s := &shrinking{best: failed, promise: promiseOf(failed), left: runs, stop: stop}
 	plan := *failed.Plan
 	plan.Calls, plan.Workload = plan.AllCalls(failed.Seed), nil
 	if !s.try(&plan) {
@@ -48,6 +50,7 @@ type shrinking struct {
 	best    *Result
 	promise string
 	left    int // runs
+	stop    func() bool
 }
 
 // try runs a plan and keeps it if it breaks the promise.
@@ -56,7 +59,10 @@ func (s *shrinking) try(p *Plan) bool {
 		return false
 	}
 	s.left--
-	r, err := Run(p, s.best.Seed, Options{})
+	r, err := Run(p, s.best.Seed, Options{Stop: s.stop})
+	if errors.Is(err, ErrStopped) {
+		s.left = 0
+	}
 	if err != nil || !slices.ContainsFunc(r.Problems, func(v check.Violation) bool { return v.Check == s.promise }) {
 		return false
 	}

@@ -22,11 +22,13 @@ type world struct {
 	seed uint64
 	keep bool // the trace
 
-	now    time.Duration
-	events queue
-	serial uint64
-	steps  uint64
-	cause  uint64 // the event of the trace that the present step follows from; 0: none. For people
+	now     time.Duration
+	events  queue
+	serial  uint64
+	steps   uint64
+	instant uint64 // the first step of the present moment
+	stop    func() bool
+	cause   uint64 // the event of the trace that the present step follows from; 0: none. For people
 
 	nodes  []*node // by lane, cores first; clones are added at the end
 	byLane map[string]*node
@@ -104,8 +106,10 @@ func (w *world) after(d time.Duration, do func()) {
 func (w *world) runUntil(end time.Duration, stop func() bool) {
 	for len(w.events) > 0 && w.events[0].at <= end {
 		e := w.events.pop()
-		w.now = e.at
-		w.steps++
+		if w.steps++; e.at != w.now {
+			w.now, w.instant = e.at, w.steps
+		}
+		w.watch()
 		w.cause = 0
 		e.do()
 		if stop != nil && stop() {
@@ -113,6 +117,22 @@ func (w *world) runUntil(end time.Duration, stop func() bool) {
 		}
 	}
 	w.now = max(w.now, end)
+}
+
+// Bounds of [world.watch].
+const (
+	askedEvery = 1 << 12 // steps
+	instantMax = 1 << 22 // steps within one instant: nothing that a cluster does needs so many
+)
+
+// watch ends a run that is to stop, or that does not get on.
+func (w *world) watch() {
+	if w.steps%askedEvery == 0 && w.stop != nil && w.stop() {
+		panic(ErrStopped)
+	}
+	if w.steps-w.instant > instantMax {
+		panic(fmt.Sprintf("%d steps and no time has passed", instantMax))
+	}
 }
 
 // problem reports a broken invariant, once for each text.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -50,6 +52,15 @@ type simTotals struct {
 	SimulatedS  float64 `json:"simulated_s"`
 	RealS       float64 `json:"real_s"`
 	TraceSHA256 string  `json:"trace_sha256,omitempty"` // of a single run
+
+	Checks map[string]simExamined `json:"checks"`
+	Facts  map[string]int         `json:"facts"` // how often the machines noticed what
+}
+
+// simExamined tells how much a check had to look at.
+type simExamined struct {
+	Seeds    int `json:"seeds"` // in which it had anything to examine
+	Examined int `json:"examined"`
 }
 
 func (t *simTotals) add(r *sim.Result) {
@@ -58,6 +69,20 @@ func (t *simTotals) add(r *sim.Result) {
 	t.SimulatedS += r.Simulated.Seconds()
 	if r.Failed() {
 		t.Violations++
+	}
+	if t.Checks == nil {
+		t.Checks, t.Facts = map[string]simExamined{}, map[string]int{}
+	}
+	for _, v := range r.Verdicts {
+		c := t.Checks[v.Check]
+		if v.Examined > 0 {
+			c.Seeds++
+		}
+		c.Examined += v.Examined
+		t.Checks[v.Check] = c
+	}
+	for name, n := range r.Facts {
+		t.Facts[name] += n
 	}
 }
 
@@ -69,7 +94,7 @@ func (t *simTotals) end(began time.Time) {
 // errViolated says that a promise was broken; what and how was printed.
 var errViolated = errors.New("a promise was broken")
 
-func runSimRun(_ context.Context, args []string, std streams) error {
+func runSimRun(ctx context.Context, args []string, std streams) error {
 	fs := newFlags("sim run", "[flags] FILE|NAME", std)
 	seed := fs.Uint64("seed", 1, "all chance comes from it")
 	until := fs.Duration("until", 0, "stop at this moment of simulated time; nothing is judged then but what shows by itself")
@@ -84,9 +109,15 @@ func runSimRun(_ context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
+	if *until < 0 || *until > plan.Length {
+		return usagef("sim run: --until: got %v, want at most the %v of the scenario", *until, plan.Length)
+	}
 	fmt.Fprintf(std.out, "seed %d scenario %s\n", *seed, files[0])
 	began := time.Now()
-	r, err := sim.Run(plan, *seed, sim.Options{Trace: *trace || *page != "", Until: *until})
+	r, err := sim.Run(plan, *seed, sim.Options{Trace: *trace || *page != "", Until: *until, Stop: over(ctx)})
+	if errors.Is(err, sim.ErrStopped) {
+		return ctx.Err()
+	}
 	if err != nil {
 		return usageError{err}
 	}
@@ -100,16 +131,28 @@ func runSimRun(_ context.Context, args []string, std streams) error {
 			return err
 		}
 	}
-	if *page != "" {
-		if err := writeReport(*page, r); err != nil {
-			return err
-		}
-	}
-	return showRun(std.out, r, &totals, *asJSON)
+	return withReport(showRun(std, r, &totals, *asJSON), *page, r)
 }
 
-// showRun prints what came of a run; the last line of a failure repeats it.
-func showRun(w io.Writer, r *sim.Result, totals *simTotals, asJSON bool) error {
+// over says when a run is to stop.
+func over(ctx context.Context) func() bool { return func() bool { return ctx.Err() != nil } }
+
+// withReport writes the page, whatever was found.
+func withReport(found error, page string, r *sim.Result) error {
+	if page == "" {
+		return found
+	}
+	err := writeReport(page, r)
+	if err != nil && found != nil {
+		return errors.Join(err, errViolated) // not shown yet
+	}
+	return errors.Join(err, found)
+}
+
+// showRun prints what came of a run; the last line of a failure repeats it. With
+// JSON on standard output the failure is told on standard error.
+func showRun(std streams, r *sim.Result, totals *simTotals, asJSON bool) error {
+	w := std.out
 	if !asJSON {
 		printVerdicts(w, r)
 		fmt.Fprintf(w, "%d events, %v simulated in %.2f s (%.0f times real time, %.0f events/s), trace %x\n", r.Events,
@@ -119,14 +162,13 @@ func showRun(w io.Writer, r *sim.Result, totals *simTotals, asJSON bool) error {
 		if err := printJSON(w, totals); err != nil {
 			return err
 		}
+		w = std.err
 	}
 	if !r.Failed() {
 		return nil
 	}
-	if !asJSON {
-		printProblems(w, r)
-		fmt.Fprintln(w, r.Command)
-	}
+	printProblems(w, r)
+	fmt.Fprintln(w, r.Command)
 	return usageShown(errViolated)
 }
 
@@ -164,6 +206,9 @@ func printProblems(w io.Writer, r *sim.Result) {
 			return
 		}
 		fmt.Fprintf(w, "%v  %s  %s %s: %s\n", p.At.Round(time.Millisecond), p.Check, p.Node, p.Session, p.Text)
+	}
+	if r.Panic != "" {
+		fmt.Fprintln(w, r.Panic)
 	}
 }
 
@@ -215,7 +260,7 @@ func runSimList(_ context.Context, args []string, std streams) error {
 	if len(names) == 1 {
 		data, err := scenario.Shipped(names[0])
 		if err != nil {
-			return usageError{err}
+			return usagef("sim list: there is no shipped scenario %q", names[0])
 		}
 		_, err = std.out.Write(data)
 		return err
@@ -245,7 +290,7 @@ func runSimExplore(ctx context.Context, args []string, std streams) error {
 	fs := newFlags("sim explore", "[flags]", std)
 	e := exploring{}
 	fs.Uint64Var(&e.first, "first-seed", 1, "where to begin")
-	fs.Uint64Var(&e.seeds, "seeds", 200, "how many seeds; 0 for no end but --minutes")
+	fs.Uint64Var(&e.seeds, "seeds", 200, "how many seeds; 0, or --minutes without --seeds, for no end but --minutes")
 	minutes := fs.Float64("minutes", 0, "stop after so many minutes; 0 for all seeds")
 	fs.IntVar(&e.shape.Cores, "cores", 3, "core nodes: 1, 3 or 5")
 	fs.IntVar(&e.shape.Edges, "edges", 5, "edges")
@@ -268,6 +313,11 @@ func runSimExplore(ctx context.Context, args []string, std streams) error {
 	case e.seeds == 0 && *minutes == 0:
 		return usagef("sim explore: give --seeds or --minutes, or it would never end")
 	}
+	given := false
+	fs.Visit(func(f *flag.Flag) { given = given || f.Name == "seeds" })
+	if *minutes > 0 && !given {
+		e.seeds = 0
+	}
 	began := time.Now()
 	if *minutes > 0 {
 		e.until = began.Add(time.Duration(*minutes * float64(time.Minute)))
@@ -276,22 +326,19 @@ func runSimExplore(ctx context.Context, args []string, std streams) error {
 	totals, failed := e.search(ctx, max(*workers, 1))
 	totals.end(began)
 	if failed == nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return showTotals(std.out, &totals, *asJSON)
+		return errors.Join(showTotals(std.out, &totals, *asJSON), ctx.Err())
 	}
-	again, err := e.explain(std, failed, *asJSON)
-	if err != nil {
-		return err
-	}
+	again, err := e.explain(ctx, std, failed, *asJSON)
 	if err := showTotals(std.out, &totals, *asJSON); err != nil {
 		return err
 	}
+	last := std.out
 	if *asJSON {
-		fmt.Fprintln(std.err, again)
-	} else {
-		fmt.Fprintln(std.out, again)
+		last = std.err
+	}
+	fmt.Fprintln(last, again)
+	if err != nil { // the failure was told all the same
+		return errors.Join(err, errViolated)
 	}
 	return usageShown(errViolated)
 }
@@ -305,6 +352,15 @@ func showTotals(w io.Writer, t *simTotals, asJSON bool) error {
 		_, err = fmt.Fprintf(w, "%s\n", b)
 		return err
 	}
+	for _, name := range slices.Sorted(maps.Keys(t.Checks)) {
+		c := t.Checks[name]
+		fmt.Fprintf(w, "%-45s examined in %d seeds, %d in all\n", name, c.Seeds, c.Examined)
+	}
+	facts := make([]string, 0, len(t.Facts))
+	for _, name := range slices.Sorted(maps.Keys(t.Facts)) {
+		facts = append(facts, fmt.Sprintf("%s %d", name, t.Facts[name]))
+	}
+	fmt.Fprintln(w, "noticed:", strings.Join(facts, ", "))
 	fmt.Fprintf(w, "%d seeds, %d with violations, %d events (%.0f/s), %.0f s simulated in %.1f s (%.0f times real time)\n",
 		t.Seeds, t.Violations, t.Events, t.EventsPerS, t.SimulatedS, t.RealS, t.SimulatedS/max(t.RealS, 1e-9))
 	return nil
@@ -321,13 +377,16 @@ func (e *exploring) search(ctx context.Context, workers int) (totals simTotals, 
 			for ctx.Err() == nil {
 				mu.Lock()
 				seed := next
-				over := failed != nil || e.seeds > 0 && seed >= e.first+e.seeds || !e.until.IsZero() && time.Now().After(e.until)
+				end := failed != nil || e.seeds > 0 && seed >= e.first+e.seeds || !e.until.IsZero() && time.Now().After(e.until)
 				next++
 				mu.Unlock()
-				if over {
+				if end {
 					return
 				}
-				r, err := sim.Run(sim.Draw(seed, e.shape), seed, sim.Options{})
+				r, err := sim.Run(sim.Draw(seed, e.shape), seed, sim.Options{Stop: over(ctx)})
+				if errors.Is(err, sim.ErrStopped) {
+					return
+				}
 				if err != nil {
 					panic(fmt.Sprintf("sim: drawn plan of seed %d: %v", seed, err)) // a drawn plan makes sense
 				}
@@ -345,20 +404,23 @@ func (e *exploring) search(ctx context.Context, workers int) (totals simTotals, 
 }
 
 // explain makes a failure small, saves it as a scenario and prints it. It gives
-// the command that repeats it.
-func (e *exploring) explain(std streams, failed *sim.Result, quiet bool) (again string, err error) {
+// the command that repeats it, with an error too.
+func (e *exploring) explain(ctx context.Context, std streams, failed *sim.Result, quiet bool) (again string, err error) {
 	w := std.out
 	if quiet {
 		w = std.err
 	}
 	fmt.Fprintf(w, "seed %d broke a promise:\n", failed.Seed)
 	printProblems(w, failed)
-	small := sim.Shrink(failed, e.shrink)
+	small := sim.Shrink(failed, e.shrink, over(ctx))
 	again = fmt.Sprintf("causeway sim explore --first-seed %d --seeds 1 --cores %d --edges %d", failed.Seed, e.shape.Cores, e.shape.Edges)
+	if e.shape.Length > 0 {
+		again += fmt.Sprintf(" --length %v", e.shape.Length)
+	}
 	if small != failed {
 		name := filepath.Join(e.save, fmt.Sprintf("causeway-seed-%d.yaml", failed.Seed))
 		if err := savePlan(name, small.Plan); err != nil {
-			return "", err
+			return again, err
 		}
 		fmt.Fprintf(w, "made smaller: %d nodes, %d calls, %d faults, %v; saved as %s\n", len(small.Plan.Nodes), len(small.Plan.Calls),
 			len(small.Plan.Faults), small.Plan.Length, name)
@@ -368,11 +430,11 @@ func (e *exploring) explain(std streams, failed *sim.Result, quiet bool) (again 
 	if e.page != "" {
 		r, err := sim.Run(small.Plan, small.Seed, sim.Options{Trace: true})
 		if err != nil {
-			return "", err
+			return again, err
 		}
 		r.Command = again
 		if err := writeReport(e.page, r); err != nil {
-			return "", err
+			return again, err
 		}
 	}
 	return again, nil
@@ -420,14 +482,27 @@ func runSimLive(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	r.Real, r.Command = time.Since(began), fmt.Sprintf("causeway sim live %s --seed %d", files[0], *seed)
+	r.Real, r.Command = time.Since(began), liveCommand(files[0], *seed, &opt)
 	var totals simTotals
 	totals.add(r)
 	totals.end(began)
-	if *page != "" {
-		if err := writeReport(*page, r); err != nil {
-			return err
-		}
+	return withReport(showRun(std, r, &totals, *asJSON), *page, r)
+}
+
+// liveCommand repeats a live run, as far as that can be repeated.
+func liveCommand(file string, seed uint64, opt *live.Options) string {
+	b := fmt.Sprintf("causeway sim live --seed %d", seed)
+	if opt.Speed != 1 {
+		b += fmt.Sprintf(" --speed %v", opt.Speed)
 	}
-	return showRun(std.out, r, &totals, *asJSON)
+	if opt.Netns {
+		b += " --netns"
+	}
+	if opt.SkipUnsupported {
+		b += " --skip-unsupported"
+	}
+	if opt.MaxLength > 0 {
+		b += fmt.Sprintf(" --max-length %v", opt.MaxLength)
+	}
+	return b + " " + file
 }

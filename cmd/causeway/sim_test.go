@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/causeway-sync/causeway/sim"
 )
 
 const smallScenario = `# Two shops, one cut.
@@ -71,6 +75,67 @@ func TestSimRunFails(t *testing.T) {
 	}
 	if !strings.Contains(out, "writes were acknowledged, want 1000000") {
 		t.Errorf("output does not say what was missed:\n%s", out)
+	}
+}
+
+// TestSimRunFailsAloud: neither JSON nor a page that cannot be written hides what
+// was found.
+func TestSimRunFailsAloud(t *testing.T) {
+	t.Parallel()
+	name := write(t, smallScenario+"expect: {acked: 1000000}\n")
+	again := "causeway sim run " + name + " --seed 3"
+	code, out, stderr := cli(t, "", "sim", "run", name, "--seed", "3", "--json")
+	if code != exitFailed || lastLine(stderr) != again || !json.Valid([]byte(lastLine(out))) {
+		t.Errorf("exit code %d, last lines %q and %q, want %d, JSON and %q", code, lastLine(out), lastLine(stderr), exitFailed, again)
+	}
+	page := filepath.Join(t.TempDir(), "nowhere", "page.html")
+	code, out, stderr = cli(t, "", "sim", "run", name, "--seed", "3", "--report", page)
+	if code != exitFailed || lastLine(out) != again || !strings.Contains(stderr, page) {
+		t.Errorf("exit code %d, last line %q, stderr %q, want %d, %q and the page's name", code, lastLine(out), stderr, exitFailed, again)
+	}
+}
+
+// TestSimStops: an interrupt ends runs of any length.
+func TestSimStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{{"run", "shop-offline-30-days"}, {"explore", "--seeds", "1000000"}} {
+		var out, stderr bytes.Buffer
+		if code := run(ctx, append([]string{"sim"}, args...), nil, &out, &stderr); code != exitFailed ||
+			!strings.Contains(stderr.String(), "stopped") {
+			t.Errorf("sim %v: exit code %d, stderr %q, want %d and that it was stopped", args, code, stderr.String(), exitFailed)
+		}
+	}
+}
+
+// TestSimExplains: a failure is made smaller and saved, and the command that is
+// printed repeats it.
+func TestSimExplains(t *testing.T) {
+	t.Parallel()
+	e := exploring{shape: sim.Shape{Cores: 1, Edges: 2, Length: 20 * time.Second}, shrink: 30, save: t.TempDir()}
+	plan := sim.Draw(1, e.shape)
+	plan.Expect.Acked = 1 << 20
+	failed, err := sim.Run(plan, 1, sim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	again, err := e.explain(t.Context(), streams{nil, &out, &out}, failed, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, ok := strings.CutPrefix(again, "causeway ")
+	if !ok || !strings.Contains(out.String(), "made smaller") {
+		t.Fatalf("explain gives %q and says:\n%s", again, out.String())
+	}
+	if code, out, _ := cli(t, "", strings.Fields(args)...); code != exitFailed || lastLine(out) != again {
+		t.Errorf("%s: exit code %d, last line %q, want %d and itself", again, code, lastLine(out), exitFailed)
+	}
+	e.save = filepath.Join(e.save, "nowhere")
+	if again, err = e.explain(t.Context(), streams{nil, &out, &out}, failed, false); err == nil ||
+		!strings.HasSuffix(again, "--cores 1 --edges 2 --length 20s") {
+		t.Errorf("explain without a place to save gives %q, %v, want the command of the whole run, and an error", again, err)
 	}
 }
 
