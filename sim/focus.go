@@ -106,7 +106,8 @@ const calmWithin = lookAfter + 2*time.Second
 
 // troubles are facts that have no place where nothing goes wrong.
 var troubles = [...]string{
-	"attachment_lost", "clone_suspected", "equivocation", "fenced", "forked", "fork_refused", "frame_dropped", "frame_refused",
+	"attachment_lost", "clone_suspected", "equivocation", "fenced", "forked", "fork_refused", "frame_dropped",
+	"frame_refused",
 	"gap_found", "message_dropped", "message_refused", "messages_missing", "op_lost", "ops_reissued", "origin_renewed",
 	"record_damaged", "regressed", "spaces_left_out", "store_replaced",
 }
@@ -273,7 +274,8 @@ func (d *drawing) disks() {
 func (d *drawing) without() {
 	name := d.core()
 	if d.mayHurt(name) {
-		d.plan.Faults = append(d.plan.Faults, Fault{Kind: Leave, At: d.upTo(d.plan.Length), Nodes: []string{name}, Permanent: true})
+		leave := Fault{Kind: Leave, At: d.upTo(d.plan.Length), Nodes: []string{name}, Permanent: true}
+		d.plan.Faults = append(d.plan.Faults, leave)
 	}
 }
 
@@ -286,8 +288,8 @@ func (d *drawing) stores() {
 		return
 	}
 	kind := [...]FaultKind{Wipe, Restore, LoseSynced}[d.rng.IntN(3)]
-	d.plan.Faults = append(d.plan.Faults, Fault{Kind: kind, At: d.upTo(d.plan.Length), For: d.about(50*time.Millisecond, 2*time.Second),
-		Nodes: []string{name}, Ago: d.about(time.Second, time.Minute)})
+	d.plan.Faults = append(d.plan.Faults, Fault{Kind: kind, At: d.upTo(d.plan.Length),
+		For: d.about(50*time.Millisecond, 2*time.Second), Nodes: []string{name}, Ago: d.about(time.Second, time.Minute)})
 }
 
 // batches has batches come op by op to where they are asked for again.

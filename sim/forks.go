@@ -99,7 +99,8 @@ func (w *world) waiting(n *node, space string, all int) int {
 func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vclock.Origin) {
 	err := n.disk.mem.View(func(r session.Reader) error {
 		return w.eachOp(r, f.Space, func(op *session.Op) {
-			if own(n.name, op.Dot.Origin) && op.Dot.Origin != f.Origin && op.Dot.Origin != again && op.Deps.At(f.Origin) > cut {
+			newer := own(n.name, op.Dot.Origin) && op.Dot.Origin != f.Origin && op.Dot.Origin != again
+			if newer && op.Deps.At(f.Origin) > cut {
 				w.facts["op_in_between"]++
 				w.between[f.Space] = append(w.between[f.Space], op.Dot)
 				w.excuseOp(op)
