@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/causeway-sync/causeway/protocol"
@@ -76,7 +77,7 @@ func (w *world) headSeq(n *node, f protocol.Feed) (seq vclock.Seq) {
 }
 
 // waiting is how many ops of a space wait for others at a node, but for those
-// that excuseBetween excuses.
+// that excuseBetween and excuseOrphans excuse.
 func (w *world) waiting(n *node, space string, all int) int {
 	for _, dot := range slices.Compact(w.between[space]) {
 		err := n.disk.mem.View(func(r session.Reader) error {
@@ -91,6 +92,68 @@ func (w *world) waiting(n *node, space string, all int) int {
 		}
 	}
 	return all
+}
+
+// excuseOrphans excuses the ops that wait for what no node holds any more: their
+// author is gone for good with the others, that it acknowledged itself and whose
+// loss is judged by itself. What was acknowledged at level core is not excused.
+func (w *world) excuseOrphans() error {
+	for _, space := range w.spaces() {
+		var held vclock.Vector
+		waiting := map[vclock.Dot]*session.Op{}
+		for _, n := range w.healthy() {
+			if !n.carries(space) {
+				continue
+			}
+			err := n.disk.mem.View(func(r session.Reader) error {
+				v, err := replica.Vector(r, space)
+				if err != nil {
+					return err
+				}
+				held = held.Merge(v)
+				totals, err := replica.Count(r, space)
+				if err != nil || totals.Waiting == 0 {
+					return err
+				}
+				return w.eachOp(r, space, func(op *session.Op) {
+					if rec, ok, err := session.RecordAt(r, space, op.Dot); err == nil && ok && rec.Slot == 0 {
+						waiting[op.Dot] = op
+					}
+				})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		w.excuseWaiting(space, held, waiting)
+	}
+	return nil
+}
+
+// excuseWaiting excuses the ops of a space that follow one beyond held, and
+// those that follow them.
+func (w *world) excuseWaiting(space string, held vclock.Vector, waiting map[vclock.Dot]*session.Op) {
+	for before := -1; before != len(waiting); {
+		before = len(waiting)
+		for _, dot := range slices.SortedFunc(maps.Keys(waiting), vclock.Dot.Compare) {
+			op := waiting[dot]
+			orphan := !held.Includes(op.Deps) || slices.ContainsFunc(w.between[space], op.Deps.Covers)
+			if !orphan || w.acknowledgedAtCore(op) {
+				continue
+			}
+			delete(waiting, dot)
+			w.facts["op_orphaned"]++
+			w.between[space] = append(w.between[space], dot)
+			w.excuseOp(op)
+		}
+	}
+}
+
+func (w *world) acknowledgedAtCore(op *session.Op) bool {
+	return slices.ContainsFunc(callNames(op), func(name string) bool {
+		id, ok := w.callOf[name]
+		return ok && w.history.Calls[id].Core
+	})
 }
 
 // excuseBetween excuses the ops that a node wrote under a newer origin before it

@@ -314,6 +314,11 @@ func (w *world) lookForAgreement() {
 		w.after(w.plan.Timing.scale(lookAfter), w.lookForAgreement)
 		return
 	}
+	if err := w.excuseOrphans(); err != nil {
+		w.reason = because(fmt.Sprintf("look for orphans: %v", err))
+		w.after(w.plan.Timing.scale(agreeEvery), w.lookForAgreement)
+		return
+	}
 	for _, n := range w.healthy() {
 		f, err := n.final(w.spaces())
 		if err != nil { // a damaged record is found, and repaired, when it is read

@@ -55,7 +55,7 @@ type world struct {
 	callOf   map[string]int          // calls, by what their ops are known by
 	doomed   map[string]*session.Op  // ops of which a record was damaged, by its key
 	lists    map[string]listed       // ops as they are shown, by their bytes
-	between  map[string][]vclock.Dot // by space: ops that excuseBetween excused
+	between  map[string][]vclock.Dot // by space: ops that excuseBetween and excuseOrphans excused
 	origins  map[vclock.Origin]bool  // that any node began to write under
 	upgrades int
 	reason   func() string // why the nodes do not agree
