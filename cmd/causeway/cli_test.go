@@ -439,3 +439,26 @@ func TestExportIsWholeOrAbsent(t *testing.T) {
 		t.Errorf("exit %d %s; files left: %v, %v", code, errs, left, err)
 	}
 }
+
+// TestLongTextsTravel: a text that takes several calls comes back as it was, also
+// when the import runs twice.
+func TestLongTextsTravel(t *testing.T) {
+	t.Parallel()
+	_, url := fakeNode(t)
+	name := filepath.Join(t.TempDir(), "in.jsonl")
+	long := strings.Repeat("zwölf 😀\n", 30_000)
+	line, err := json.Marshal(conversation{ID: "long", Turns: []turn{}, Texts: map[string]string{"t": long}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, append(line, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		ok(t, "import", "--node", url, name)
+		var back conversation
+		if err := json.Unmarshal([]byte(ok(t, "export", "--node", url)), &back); err != nil || back.Texts["t"] != long {
+			t.Fatalf("text of %d bytes came back with %d, %v", len(long), len(back.Texts["t"]), err)
+		}
+	}
+}
