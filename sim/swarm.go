@@ -40,6 +40,9 @@ func Draw(seed uint64, shape Shape) *Plan {
 	d.details()
 	d.rng = split(seed, "plan", "focus")
 	d.focus()
+	if p.Budget > 0 {
+		p.Window = 0 // one op for each round trip is too slow for any bound
+	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return p
 }
