@@ -40,8 +40,10 @@ func Draw(seed uint64, shape Shape) *Plan {
 	d.details()
 	d.rng = split(seed, "plan", "focus")
 	d.focus()
-	if p.Budget > 0 {
-		p.Window = 0 // one op for each round trip is too slow for any bound
+	if p.Budget > 0 { // a few ops for each round trip: what is written must get through in the end
+		p.Window = 0
+		each := 4 * (p.Net.Delay + p.Net.Jitter + 50*time.Millisecond)
+		p.Workload.Every = max(p.Workload.Every, each*time.Duration(p.Workload.Clients*max(p.Workload.Batch, 1)/p.Budget))
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return p
