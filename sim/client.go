@@ -39,6 +39,7 @@ type intent struct {
 	do     session.Action // nil for reads
 	level  bool           // core
 	done   bool           // an answer came
+	code   string         // of the refusal, if that was one
 	asked  uint64         // the call in the trace, the latest of them
 }
 
@@ -191,7 +192,7 @@ func (w *world) refused(in *intent, n *node, id int, err error) {
 		w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "error", Detail: err.Error(), Cause: in.asked})
 		return
 	}
-	in.done = true
+	in.done, in.code = true, code
 	in.forgets()
 	c.Outcome = check.Refused
 	w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: code, Session: c.Session, Space: c.Space,

@@ -3,10 +3,12 @@ package sim
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/causeway-sync/causeway/internal/store/memstore"
 	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/sim/check"
 )
 
 // Errors of a simulated disk.
@@ -130,6 +132,25 @@ func (d *disk) crash() {
 func (d *disk) fill(full bool) {
 	d.full = full
 	d.mem.SetFull(full)
+	d.n.trouble("disk_full", full)
+}
+
+// hold says whether the disk is below its reserve.
+func (d *disk) hold(reserve bool) {
+	d.reserve = reserve
+	d.n.trouble("disk_reserve", reserve)
+}
+
+// trouble notes when the disk may have the node refuse requests with a code.
+func (n *node) trouble(code string, on bool) {
+	list := n.w.history.Troubles
+	open := slices.IndexFunc(list, func(t check.Trouble) bool { return t.Node == n.lane && t.Code == code && t.To == 0 })
+	switch {
+	case on && open < 0:
+		n.w.history.Troubles = append(list, check.Trouble{Node: n.lane, Code: code, From: n.w.now})
+	case !on && open >= 0:
+		list[open].To = max(n.w.now, 1)
+	}
 }
 
 // pick chooses a record of a class: "op", "session", "feed", "stream", or any.

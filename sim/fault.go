@@ -179,7 +179,7 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 	case DiskFull:
 		n.disk.fill(true)
 	case DiskReserve:
-		n.disk.reserve = true
+		n.disk.hold(true)
 	case SlowDisk:
 		n.disk.slow = f.Delay
 	case FsyncError:
@@ -255,7 +255,7 @@ func (w *world) end(f *fault) {
 		case DiskFull:
 			n.disk.fill(false)
 		case DiskReserve:
-			n.disk.reserve = false
+			n.disk.hold(false)
 		case SlowDisk:
 			n.disk.slow = 0
 		case FsyncError:
@@ -297,6 +297,7 @@ func (w *world) clone(f *fault, n *node, copied *image) {
 	c.clock, c.boots = n.clock, n.boots
 	c.disk.mem, c.disk.identity, c.disk.moved = copied.mem.Clone(), copied.identity, !f.Silent
 	c.rotten = n.rotten
+	c.trouble("record_damaged", c.rotten)
 	w.add(c)
 	n.twin = c
 	f.clones = append(f.clones, c)
@@ -316,6 +317,7 @@ func (w *world) flipBit(f *fault, n *node) {
 		return
 	}
 	n.rotten = true
+	n.trouble("record_damaged", true)
 	w.doom(n, key)
 	n.disk.mem.Rot(key, w.chance.disk)
 	w.say(Event{Kind: EvFault, Node: n.lane, What: "rot", Detail: fmt.Sprintf("%q", key)})

@@ -276,11 +276,19 @@ func (w *world) notReady() string {
 	return ""
 }
 
-// unanswered tells who waits for the answer to a last call.
+// unanswered tells who waits for the answer to a last call. Nothing speaks
+// against those, so that a refusal breaks a promise. Who met a damaged record,
+// which is being repaired by then, asks again.
 func (w *world) unanswered() string {
-	for _, in := range w.last {
-		if !in.done {
+	for i, in := range w.last {
+		switch {
+		case !in.done:
 			return in.call.Node + " does not answer its last call"
+		case in.code == "record_damaged":
+			w.last[i] = w.intend(in.call)
+			return in.call.Node + " repairs what its last call needs"
+		case in.code != "":
+			w.problem("new writes are taken after the faults (I13)", in.call.Node, "the last call is refused with %s", in.code)
 		}
 	}
 	return ""
@@ -434,6 +442,7 @@ func (w *world) finish() *Result {
 	for _, n := range w.nodes {
 		w.history.Samples = append(w.history.Samples, n.largest[:]...)
 	}
+	w.history.Ended = w.now
 	r := w.result()
 	r.Verdicts = check.All(&r.History)
 	if !w.plan.Expect.Converge {

@@ -22,7 +22,7 @@ func All(h *History) []Verdict {
 	var verdicts []Verdict
 	for _, run := range [...]func(*index) Verdict{
 		judgeable, survive, invented, once, feeds, causality, convergent, convergence, content, lifecycle,
-		erased, stamps, sets, texts, conditional, bounds, liveness,
+		erased, stamps, sets, texts, conditional, refusals, bounds, liveness,
 	} {
 		verdicts = append(verdicts, run(ix))
 	}

@@ -16,6 +16,8 @@ type History struct {
 	// was wiped, an older copy of it was put back, commits were lost, or it made
 	// its ops again under another origin after a fork. Ascending by At.
 	Resets []Reset
+	// Troubles say when disks made nodes refuse requests.
+	Troubles []Trouble
 	// Samples are the sizes of what must stay bounded.
 	Samples []Sample
 	// WholeMillis says that the logical parts of stamps are not known.
@@ -23,12 +25,21 @@ type History struct {
 	// Healed is when the last fault ended; Settled when all nodes agreed, zero if
 	// they never did; Bound is how long that may take.
 	Healed, Settled, Bound time.Duration
+	// Ended is when the run was over; zero: when the last thing in it happened.
+	Ended time.Duration
 }
 
 // Reset says that a node's storage fell back at a moment.
 type Reset struct {
 	Node string
 	At   time.Duration
+}
+
+// Trouble says that a node's disk may have it refuse requests with a code:
+// disk_full, disk_reserve, or record_damaged.
+type Trouble struct {
+	Node, Code string
+	From, To   time.Duration // To is zero if it lasted until the end
 }
 
 // Action is what a call asks for.

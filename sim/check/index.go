@@ -130,7 +130,7 @@ func newIndex(h *History) *index {
 	for i := range h.Finals {
 		ix.finals[h.Finals[i].Node] = &h.Finals[i]
 	}
-	ix.last = max(h.Healed, h.Settled)
+	ix.last = max(h.Healed, h.Settled, h.Ended)
 	for i := range h.Calls {
 		ix.last = max(ix.last, h.Calls[i].Begin)
 		if h.Calls[i].Outcome != NoAnswer {

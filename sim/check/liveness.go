@@ -1,14 +1,22 @@
 package check
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // grace is the least time after the last fault in which level "core" may still
 // not be had: a core elects a leader and edges wait before they dial again.
 const grace = 30 * time.Second
 
+// failures are refusals that say nothing of the request: the node could not do
+// what was asked.
+var failures = []string{"disk_full", "disk_reserve", "record_damaged", "too_big", "invalid", "overflow"}
+
 // liveness: after the faults every op comes to the core, and who asks for level
 // "core" gets it, at the latest when all nodes agree, or after an eighth of the
-// bound, or after the grace.
+// bound, or after the grace. Who asks is answered within the grace. A session
+// that is not there, and other reasons of the kind, may be told instead.
 func liveness(ix *index) Verdict {
 	j := newJudge("everything reaches the core after the faults", "I13")
 	h := ix.h
@@ -27,16 +35,19 @@ func liveness(ix *index) Verdict {
 	}
 	for i := range h.Calls {
 		c := &h.Calls[i]
-		if !c.WantCore || c.Begin < ready || ix.finals[c.Node] == nil || c.refused() {
+		if !c.WantCore || c.Do == Read || c.Do == ReadAll || c.Begin < ready || ix.finals[c.Node] == nil {
 			continue
 		}
 		j.Examined++
 		out := Violation{Node: c.Node, Session: c.Space + "/" + c.Session, At: c.Begin, Calls: []int{i}}
+		since := c.Begin - h.Healed
 		switch {
 		case c.Outcome == OK && !c.Core:
-			j.violate("", out, "%s answered call %d (%s) at level local, %v after the faults", c.Node, i, c.Do, c.Begin-h.Healed)
-		case c.Outcome != OK && ix.last-c.Begin > h.Bound:
-			j.violate("", out, "%s never answered call %d (%s), begun %v after the faults", c.Node, i, c.Do, c.Begin-h.Healed)
+			j.violate("", out, "%s answered call %d (%s) at level local, %v after the faults", c.Node, i, c.Do, since)
+		case c.Outcome == Refused && slices.Contains(failures, c.Code):
+			j.violate("", out, "%s refused call %d (%s) with %s, %v after the faults", c.Node, i, c.Do, c.Code, since)
+		case c.Outcome == NoAnswer && ix.last-c.Begin > grace && !ix.resetWithin(c.Node, c.Begin, ix.last):
+			j.violate("", out, "%s never answered call %d (%s), begun %v after the faults", c.Node, i, c.Do, since)
 		}
 	}
 	return j.done()

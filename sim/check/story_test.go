@@ -105,6 +105,11 @@ func (s *story) fact(f []string) error {
 			at = time.Duration(number(2)) * time.Millisecond
 		}
 		s.h.Resets = append(s.h.Resets, Reset{f[1], at})
+	case "trouble":
+		s.h.Troubles = append(s.h.Troubles, Trouble{f[1], f[2], time.Duration(number(3)) * time.Millisecond,
+			time.Duration(number(4)) * time.Millisecond})
+	case "ended":
+		s.h.Ended = time.Duration(number(1)) * time.Millisecond
 	case "excuse":
 		s.h.Excused[f[1]] = true
 	case "forgive":
@@ -364,6 +369,7 @@ var checkers = map[string]func(*index) Verdict{
 	"judgeable": judgeable, "survive": survive, "invented": invented, "once": once, "feeds": feeds, "causality": causality,
 	"convergent": convergent, "convergence": convergence, "content": content, "lifecycle": lifecycle, "erased": erased,
 	"stamps": stamps, "sets": sets, "texts": texts, "conditional": conditional, "bounds": bounds, "liveness": liveness,
+	"refusals": refusals,
 }
 
 // TestStories runs each story past its checker. UPDATE=1 writes down what it says.

@@ -206,6 +206,7 @@ func (r *run) harm(ctx context.Context, f *running, m *member) error {
 		return m.putBack(copied, f.Silent, f.Kind == sim.LoseSynced)
 	case sim.BitFlip:
 		m.harm()
+		r.rec.damaged(m.lane, from)
 		where, err := m.flip(f.Class, r.dice)
 		r.rec.say(sim.Event{Kind: sim.EvFault, Node: m.lane, What: "flipped", Detail: where})
 		return err

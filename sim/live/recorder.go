@@ -130,6 +130,13 @@ func (c *recorder) reset(node string, from time.Duration) {
 	c.windows = append(c.windows, window{node, from, c.now()})
 }
 
+// damaged notes that records of a node are damaged since a moment.
+func (c *recorder) damaged(node string, since time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.history.Troubles = append(c.history.Troubles, check.Trouble{Node: node, Code: "record_damaged", From: since})
+}
+
 // sample keeps the largest size of something.
 func (c *recorder) sample(s check.Sample) {
 	c.mu.Lock()
