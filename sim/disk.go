@@ -96,12 +96,16 @@ func (d *disk) commit(group []write) {
 		d.failing = false
 		d.mem.FailSync(errors.New("input/output error"))
 	}
+	failed := d.failed
 	errs := make([]error, len(group))
 	for i, g := range group {
 		errs[i] = d.mem.Update(g.fn)
 		if errors.Is(errs[i], memstore.ErrFailed) {
 			d.failed = true
 		}
+	}
+	if d.failed && !failed && d.n.core != nil {
+		d.n.w.bus.watch()
 	}
 	boot := d.n.boots
 	for i, g := range group {
@@ -130,9 +134,13 @@ func (d *disk) crash() {
 
 // fill says whether the disk is full.
 func (d *disk) fill(full bool) {
+	changed := d.full != full
 	d.full = full
 	d.mem.SetFull(full)
 	d.n.trouble("disk_full", full)
+	if changed && d.n.core != nil {
+		d.n.w.bus.watch()
+	}
 }
 
 // hold says whether the disk is below its reserve.

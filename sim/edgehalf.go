@@ -287,6 +287,7 @@ func (n *node) reissue(what drive.Reaction) {
 			return
 		}
 		n.w.facts["ops_reissued"]++
+		n.remade = n.w.now
 		n.w.checkAgain(n, old, done.Grown)
 		// What forked is shown no more, but again under other names.
 		n.w.history.Resets = append(n.w.history.Resets, check.Reset{Node: n.lane, At: n.w.now})

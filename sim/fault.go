@@ -53,6 +53,7 @@ func (f *fault) befalls(from, to string) bool {
 type image struct {
 	mem      *memstore.Mem
 	identity string
+	taken    time.Duration
 }
 
 // Fault that put an old copy back take it so long before, unless they say.
@@ -73,7 +74,7 @@ func (w *world) await(f *Fault) {
 				if w.mixed(n) { // made again once already, its ops would be made again once more: a known gap
 					continue
 				}
-				images[n] = &image{mem: n.disk.mem.Clone(), identity: n.disk.identity}
+				images[n] = &image{mem: n.disk.mem.Clone(), identity: n.disk.identity, taken: w.now}
 			}
 		})
 		w.after(f.At, func() { w.beginFault(run, images) })
@@ -153,6 +154,9 @@ func (w *world) flap(f *fault, cut bool) {
 
 // befall begins a fault of one node.
 func (w *world) befall(f *fault, n *node, copied *image) {
+	if copied != nil && n.remade > copied.taken { // as above: the copy would make the same ops again once more
+		copied = nil
+	}
 	switch f.Kind {
 	case Crash:
 		w.kill(f, n)

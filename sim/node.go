@@ -63,6 +63,7 @@ type node struct {
 	texts    session.Texts // that were read
 	rotten   bool          // bits of its records were flipped
 	fell     time.Duration // when its storage fell back last; zero: never
+	remade   time.Duration // when it made ops again after a fork last; zero: never
 }
 
 // waiter is a write at level core whose answer waits for the quorum.

@@ -100,7 +100,9 @@ func (s *stream) shown(c *node, subject string) (uint64, *stored) {
 
 // atStream carries a request to the leader of a space's stream, and the answer
 // back. Whatever is lost on the way ends in fail, at the latest after
-// drive.SendTimeout.
+// drive.SendTimeout. Without a leader nobody listens on the subjects of the
+// stream: then a server answers a publication at once that there are no
+// responders. The subject of questions is listened to by all, and they are silent.
 func (n *node) atStream(space string, data []byte, fail func(protocol.FailureKind),
 	then func(s *stream, leader *node, data []byte, reply func(func())),
 ) {
@@ -114,8 +116,15 @@ func (n *node) atStream(space string, data []byte, fail func(protocol.FailureKin
 	})
 	b.toServer(n, data, "publish", func(server *node, data []byte, _ uint64) {
 		leader := s.leaderFor(server)
+		if leader == nil && data != nil {
+			n.noResponders(server, func() {
+				if settle() {
+					fail(protocol.Unknown)
+				}
+			})
+		}
 		if leader == nil {
-			return // nobody answers
+			return
 		}
 		b.route(server, leader, data, "publish", func(data []byte) {
 			then(s, leader, data, func(answer func()) {
@@ -136,4 +145,14 @@ func (n *node) atStream(space string, data []byte, fail func(protocol.FailureKin
 			})
 		})
 	})
+}
+
+// noResponders tells a node that its server knows of nobody who listens.
+func (n *node) noResponders(server *node, fail func()) {
+	n.w.facts["no_responders"]++
+	if server == n {
+		n.run(fail)
+		return
+	}
+	n.w.bus.toEdge(server, n, nil, "no_responders", func([]byte) { n.run(fail) })
 }

@@ -114,7 +114,19 @@ func (s *stream) reached(c *node) []*node {
 	return list
 }
 
-func (s *stream) majority(c *node) bool { return len(s.reached(c)) > len(s.w.cores)/2 }
+// stores reports whether a server's disk takes what a stream is given.
+func (n *node) stores() bool { return !n.disk.full && !n.disk.failed }
+
+// voters lists the servers that c can have store a message now, c included: who
+// is reached only when a clog is over, or cannot write, has no vote until then.
+func (s *stream) voters(c *node) []*node {
+	if !c.stores() {
+		return nil
+	}
+	return slices.DeleteFunc(s.reached(c), func(o *node) bool { return !o.stores() || !s.w.net.flows(c, o) })
+}
+
+func (s *stream) majority(c *node) bool { return len(s.voters(c)) > len(s.w.cores)/2 }
 
 // watch looks at who can reach whom after something has changed.
 func (s *stream) watch() {
@@ -125,8 +137,8 @@ func (s *stream) watch() {
 		s.electing = true
 		rng := s.w.chance.stream
 		wait := electionMin + time.Duration(rng.Int64N(int64(electionMax-electionMin)))
-		if s.term == 0 {
-			wait = time.Millisecond // a cluster that is up already
+		if s.term == 0 || len(s.w.cores) == 1 {
+			wait = time.Millisecond // a cluster that is up already, or a server that has nobody to ask
 		}
 		s.w.after(wait, s.elect)
 	}
@@ -170,7 +182,7 @@ func (s *stream) elect() {
 		if !s.majority(c) {
 			continue
 		}
-		for _, o := range s.reached(c) {
+		for _, o := range s.voters(c) {
 			if s.majority(o) && (best == nil || s.copies[o].newer(s.copies[best])) {
 				best = o
 			}
@@ -219,7 +231,7 @@ func (s *stream) catchUp() {
 		if s.leader == nil {
 			return
 		}
-		for _, o := range s.reached(s.leader) {
+		for _, o := range s.voters(s.leader) {
 			s.copies[o].follow(s.copies[s.leader], s.committed)
 		}
 		for _, r := range s.readers {
@@ -253,6 +265,10 @@ func (c *replicaLog) follow(leader *replicaLog, through uint64) {
 func (s *stream) propose(at *node, m *stored, expect uint64, reply func(published)) {
 	if s.leader != at || !at.listens() {
 		reply(published{kind: protocol.Unknown})
+		return
+	}
+	if !at.stores() {
+		reply(published{kind: protocol.Rejected})
 		return
 	}
 	log := s.copies[at]
@@ -294,23 +310,26 @@ func (s *stream) lastOf(c *replicaLog, subject string) uint64 {
 	return 0
 }
 
-// quorumTime is how long it takes until a majority has a message on disk.
+// quorumTime is how long it takes until a majority has a message on disk: the
+// leader first, then those of the others that are the first to have it.
 func (s *stream) quorumTime(leader *node) time.Duration {
-	sync := s.w.plan.Timing.fsync()
-	if len(s.w.cores) == 1 {
-		return sync
-	}
-	var trips []time.Duration
-	for _, o := range s.reached(leader) {
+	sync := func(c *node) time.Duration { return s.w.plan.Timing.fsync() + c.disk.slow }
+	var others []time.Duration
+	for _, o := range s.voters(leader) {
 		if o != leader {
-			trips = append(trips, s.w.net.path(leader, o).quality.Delay+s.w.net.path(o, leader).quality.Delay)
+			trip := s.w.net.path(leader, o).quality.Delay + s.w.net.path(o, leader).quality.Delay
+			others = append(others, trip+sync(o))
 		}
 	}
-	slices.Sort(trips)
-	if need := len(s.w.cores)/2 - 1; need < len(trips) {
-		return trips[need] + 2*sync
+	slices.Sort(others)
+	need := len(s.w.cores) / 2
+	if need == 0 {
+		return sync(leader)
 	}
-	return 2 * sync
+	if need > len(others) { // they have it soon after they are back
+		return sync(leader) + s.w.plan.Timing.fsync()
+	}
+	return sync(leader) + others[need-1]
 }
 
 // advance commits, in order, what a majority has.
@@ -342,7 +361,7 @@ func (s *stream) commit(p *proposal) {
 	s.ids[m.id] = heldID{p.seq, s.w.now}
 	s.subjects[m.subject] = append(s.subjects[m.subject], p.seq)
 	s.committed = p.seq
-	for _, o := range s.reached(s.leader) {
+	for _, o := range s.voters(s.leader) {
 		s.copies[o].follow(log, p.seq)
 	}
 	s.w.say(Event{Kind: EvStored, Node: s.leader.lane, What: "frame", Cause: p.cause})
