@@ -241,6 +241,7 @@ func (n *node) write(cmd session.Command, done func(drive.Answer, error)) {
 	var answer drive.Answer
 	n.update(intake, func(tx session.Tx) (err error) {
 		answer, err = drive.Write(tx, n.rep, n.now(), cmd)
+		n.lookAtStamp(answer)
 		return err
 	}, func(err error) {
 		if err == nil && !answer.Replayed {

@@ -187,7 +187,7 @@ func (w *world) refused(in *intent, n *node, id int, err error) {
 	code := codeOf(err)
 	c := &w.history.Calls[id]
 	c.End, c.Code = w.now, code
-	if code == "unknown" { // the store failed: it may have been written
+	if code == unknownCode { // the store failed: it may have been written
 		w.mustBeCoded(n, err)
 		w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "error", Detail: err.Error(), Cause: in.asked})
 		return
@@ -217,6 +217,9 @@ var codes = []struct {
 	{memstore.ErrFull, "disk_full"},
 }
 
+// unknownCode is for what has no code: the store failed.
+const unknownCode = "unknown"
+
 // mustBeCoded is an oracle: every refusal has a code (I17), but for a store that
 // failed.
 func (w *world) mustBeCoded(n *node, err error) {
@@ -231,7 +234,7 @@ func codeOf(err error) string {
 			return c.code
 		}
 	}
-	return "unknown"
+	return unknownCode
 }
 
 // serveRead answers a read from what is durable now, and gives what was shown.
@@ -247,7 +250,7 @@ func (w *world) serveRead(in *intent, n *node, id int) *check.Seen {
 	c.End = w.now
 	if err != nil {
 		c.Outcome, c.Code, c.Seen = check.Refused, codeOf(err), nil
-		if c.Code == "unknown" {
+		if c.Code == unknownCode {
 			w.mustBeCoded(n, err)
 		}
 		return nil

@@ -242,6 +242,9 @@ func (n *node) ingest(frames []*protocol.Frame, extra func(session.Tx) error, th
 		for i, d := range done {
 			if refused[i] == nil && d.Added > 0 {
 				grown = append(grown, protocol.FeedHead{Feed: frames[i].Feed, Head: d.Head})
+				if isLater(frames[i].Origin) {
+					n.w.facts["unknown_op_kept"]++
+				}
 			}
 		}
 		if len(grown) > 0 {

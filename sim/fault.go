@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
@@ -530,6 +531,11 @@ func (w *world) mendable(n *node, key []byte) bool {
 		w.heldElsewhere(n, what.Op.Feed) >= what.Op.Seq && w.readElsewhere(n, what.Op.Feed, what.Op.Seq)
 }
 
+// laterOrigin marks the origins under which upgraded nodes write.
+const laterOrigin = "~later"
+
+func isLater(o vclock.Origin) bool { return strings.Contains(string(o), laterOrigin) }
+
 // upgrade has a node take an op of a kind that this version does not know, as
 // a later version would have written it.
 func (w *world) upgrade(n *node) {
@@ -537,7 +543,7 @@ func (w *world) upgrade(n *node) {
 		return
 	}
 	w.upgrades++
-	f := protocol.Feed{Space: "default", Origin: vclock.Origin(fmt.Sprintf("%s~later%03d", n.name, w.upgrades))}
+	f := protocol.Feed{Space: "default", Origin: vclock.Origin(fmt.Sprintf("%s%s%03d", n.name, laterOrigin, w.upgrades))}
 	op := session.Op{Dot: vclock.Dot{Origin: f.Origin, Seq: 1}, Space: f.Space, Session: "s0", Stamp: clocksync.Stamp{Wall: n.now().Wall},
 		Body: session.Unknown{Kind: 100, Raw: []byte{1, 2, 3}}}
 	bytes, err := op.Append(nil)

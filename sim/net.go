@@ -250,7 +250,8 @@ func (t *network) sendMessage(p *path, m parcel) {
 	rng, q := t.w.chance.net, &p.quality
 	copies := 1
 	if p.hit("duplicate", &p.duplicate, q.Duplicate, rng) {
-		copies = 2
+		copies = max(q.Copies, 2)
+		t.w.facts["message_copied"] += copies - 1
 	}
 	if p.loses(rng) {
 		m.lost("loss")

@@ -142,6 +142,25 @@ func (n *node) checkPosition(p drive.Position) {
 	}
 }
 
+// lookAtStamp notes stamps that are more than a second off: from the true time,
+// and from what the clock of the node that gave them shows.
+func (n *node) lookAtStamp(a drive.Answer) {
+	if len(a.Ops) == 0 || a.Replayed {
+		return
+	}
+	const much = 1000
+	stamp, truth := a.Ops[0].Stamp.Wall, epoch+uint64(n.w.now.Milliseconds())
+	switch {
+	case stamp > truth+much:
+		n.w.facts["stamp_ahead"]++
+	case stamp+much < truth:
+		n.w.facts["stamp_behind"]++
+	}
+	if stamp > n.clock.wall(n.w.now)+much {
+		n.w.facts["clock_behind"]++
+	}
+}
+
 // checkFirstStamp holds the stamp of an op that follows nothing against the
 // clock of its node: others may have pushed it by clocksync.MaxAhead, and each
 // start by clocksync.BoundStep, but no further (I10).

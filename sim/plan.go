@@ -75,6 +75,7 @@ type Quality struct {
 	Loss          Chance
 	Burst         Burst // more loss, in bad times
 	Duplicate     Chance
+	Copies        int    // that arrive of a message that is duplicated; less than two: two
 	Reorder       Chance // sent ahead of those before it, without delay
 	ReorderGap    int    // with a gap: only each so-manieth message is a candidate
 	Corrupt       Chance // one bit is flipped
@@ -220,17 +221,6 @@ type Workload struct {
 	TTL      time.Duration // of the sessions; zero: none
 	AtCores  bool          // clients call core nodes too
 	Nodes    []string      // where clients are; empty: all edges that carry the space
-}
-
-// Expect is what must come out besides the checkers' verdicts.
-type Expect struct {
-	Converge bool          // default true in scenario files
-	Within   time.Duration // tighter than Settle; zero: Settle
-	Facts    []string      // names of facts that must have been noticed, e.g. "forked", "regressed", "equivocation"
-	Without  []string      // names of facts that must not have been noticed
-	Refused  []string      // codes that clients must have seen
-	Acked    int           // at least so many acknowledged writes
-	AtCore   int           // at least so many of them at level "core"
 }
 
 // MaxWindow bounds [Plan.Window].

@@ -52,6 +52,7 @@ func (q Quality) Worsened(x Quality) Quality {
 	if x.Burst.Rate() > q.Burst.Rate() {
 		q.Burst = x.Burst
 	}
+	q.Copies = max(q.Copies, x.Copies)
 	if x.ReorderGap != 0 {
 		q.ReorderGap = x.ReorderGap
 	}

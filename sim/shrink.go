@@ -139,6 +139,9 @@ func (s *shrinking) nodes() {
 		p.Links = slices.DeleteFunc(slices.Clone(p.Links), func(l LinkPlan) bool {
 			return slices.ContainsFunc(slices.Concat(l.Nodes, l.Peers), func(n string) bool { return gone[n] })
 		})
+		p.Expect.Counts = slices.DeleteFunc(slices.Clone(p.Expect.Counts), func(c Count) bool {
+			return slices.ContainsFunc(c.Nodes, func(n string) bool { return gone[n] })
+		})
 		if p.Workload != nil && slices.ContainsFunc(p.Workload.Nodes, func(n string) bool { return gone[n] }) {
 			l := *p.Workload
 			l.Nodes = left(l.Nodes, gone)

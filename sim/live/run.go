@@ -301,8 +301,8 @@ func (r *run) stopAll() error {
 
 // judge has the checkers say what is wrong, beside the problems that were seen
 // on the way. What the plan expects counts only where the run is what it says;
-// otherwise, and always for facts, which are seen from outside here, what is
-// missing is a note.
+// otherwise, and always for facts, which are seen from outside here, and for
+// how long answers took, what is missing is a note.
 func (r *run) judge(result *sim.Result) {
 	result.Verdicts = check.All(&result.History)
 	result.Problems = slices.Clone(r.rec.problems)
@@ -310,7 +310,14 @@ func (r *run) judge(result *sim.Result) {
 		result.Problems = append(result.Problems, v.Violations...)
 	}
 	firm, soft := result.Plan.Expect, sim.Expect{Facts: result.Plan.Expect.Facts}
-	firm.Facts = nil
+	firm.Facts, firm.Counts = nil, nil
+	for _, c := range result.Plan.Expect.Counts {
+		if c.Over > 0 || slices.Contains(sim.Facts(), c.Of) {
+			soft.Counts = append(soft.Counts, c)
+		} else {
+			firm.Counts = append(firm.Counts, c)
+		}
+	}
 	if r.opt.Speed != 1 || r.notes.partial {
 		firm, soft = sim.Expect{}, result.Plan.Expect
 	}

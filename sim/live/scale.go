@@ -19,6 +19,11 @@ func scaled(p *sim.Plan, seed uint64, speed float64) *sim.Plan {
 	q := *p
 	q.Calls, q.Workload = p.AllCalls(seed), nil
 	q.Length, q.Expect.Within = faster(p.Length), p.Expect.Within
+	q.Expect.Counts = slices.Clone(p.Expect.Counts)
+	for i := range q.Expect.Counts {
+		c := &q.Expect.Counts[i]
+		c.From, c.To = faster(c.From), faster(c.To)
+	}
 	if q.Settle <= 0 {
 		q.Settle = defaultSettle
 	}

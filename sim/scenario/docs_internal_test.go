@@ -38,7 +38,8 @@ func TestDocumented(t *testing.T) {
 	for _, r := range rules[sim.Partition:] {
 		keys = append(keys, r.word)
 	}
-	keys = slices.Concat(keys, topKeys, nodeKeys, qualityKeys, callKeys, callWords, bodyKeys, classes, moves)
+	keys = slices.Concat(keys, topKeys, nodeKeys, qualityKeys, callKeys, callWords, bodyKeys, classes, moves, expectKeys, countKeys,
+		sim.Countable(), sim.Codes(), sim.Facts())
 	for _, key := range keys {
 		if !strings.Contains(string(text), "`"+key+"`") && !strings.Contains(string(text), key+":") {
 			t.Errorf("docs/SIMULATION.md does not name %s", key)

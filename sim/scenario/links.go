@@ -64,8 +64,8 @@ func (b *builder) direction(v *value, into *sim.Direction) {
 }
 
 var qualityKeys = []string{
-	"delay", "jitter", "delay_correlation", "loss", "burst", "duplicate", "reorder", "reorder_gap", "corrupt",
-	"bandwidth", "buffer",
+	"delay", "jitter", "delay_correlation", "loss", "burst", "duplicate", "copies", "reorder", "reorder_gap",
+	"corrupt", "bandwidth", "buffer",
 }
 
 // quality lays what a mapping says over q. A delay by itself has no jitter.
@@ -78,6 +78,7 @@ func (b *builder) quality(o object, q *sim.Quality) {
 	b.chance(o.at("loss"), &q.Loss)
 	b.burst(o.at("burst"), &q.Burst)
 	b.chance(o.at("duplicate"), &q.Duplicate)
+	b.count(o.at("copies"), 0, &q.Copies)
 	b.chance(o.at("reorder"), &q.Reorder)
 	b.count(o.at("reorder_gap"), 0, &q.ReorderGap)
 	b.chance(o.at("corrupt"), &q.Corrupt)

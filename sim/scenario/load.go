@@ -195,27 +195,5 @@ func (b *builder) timing(v *value) {
 	b.duration(o.at("sweep"), &b.plan.Timing.Sweep)
 }
 
-func (b *builder) expectations(v *value) {
-	e := &b.plan.Expect
-	e.Converge = true
-	o := b.object(v, "converge", "within", "facts", "without", "refused", "acked", "at_core")
-	b.boolean(o.at("converge"), &e.Converge)
-	b.duration(o.at("within"), &e.Within)
-	b.texts(o.at("facts"), &e.Facts)
-	b.texts(o.at("without"), &e.Without)
-	b.texts(o.at("refused"), &e.Refused)
-	b.count(o.at("acked"), 0, &e.Acked)
-	b.count(o.at("at_core"), 0, &e.AtCore)
-	if b.drawn {
-		return
-	}
-	if e.Within > b.plan.Settle {
-		b.fail(o.at("within"), show(e.Within), "at most settle, which is "+show(b.plan.Settle))
-	}
-	if e.AtCore > max(e.Acked, 0) && o.at("acked") != nil {
-		b.expect(o.at("at_core"), "at most as many as acked")
-	}
-}
-
 // show writes a duration as people do.
 func show(d time.Duration) string { return config.Duration(d).String() }

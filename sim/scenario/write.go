@@ -75,7 +75,11 @@ func plain(p *sim.Plan) *sim.Plan {
 		}
 		c.Workload = &wl
 	}
-	c.Expect.Facts, c.Expect.Refused = none(p.Expect.Facts), none(p.Expect.Refused)
+	e := &c.Expect
+	e.Facts, e.Without, e.Refused, e.Counts = none(e.Facts), none(e.Without), none(e.Refused), none(slices.Clone(e.Counts))
+	for i := range e.Counts {
+		e.Counts[i].Nodes = none(e.Counts[i].Nodes)
+	}
 	return &c
 }
 
@@ -124,8 +128,31 @@ func (w *writer) plan(p *sim.Plan) {
 	w.entries("calls", len(p.Calls), func(i int) flow { return callText(&p.Calls[i]) })
 	w.entries("faults", len(p.Faults), func(i int) flow { return faultText(&p.Faults[i]) })
 	e := p.Expect
-	w.line("expect: %s", flow{}.raw("converge", strconv.FormatBool(e.Converge)).span("within", e.Within).
-		names("facts", e.Facts).names("without", e.Without).names("refused", e.Refused).count("acked", e.Acked).count("at_core", e.AtCore))
+	f := flow{}.raw("converge", strconv.FormatBool(e.Converge)).span("within", e.Within).
+		names("facts", e.Facts).names("without", e.Without).names("refused", e.Refused).count("acked", e.Acked).count("at_core", e.AtCore)
+	if len(e.Counts) > 0 {
+		var counts []string
+		for i := range e.Counts {
+			counts = append(counts, countText(&e.Counts[i]).String())
+		}
+		f = f.raw("counts", "["+strings.Join(counts, ", ")+"]")
+	}
+	w.line("expect: %s", f)
+}
+
+func countText(c *sim.Count) flow {
+	f := flow{}.text("of", c.Of)
+	switch {
+	case c.To > 0:
+		f = f.raw("during", show(c.From)+"-"+show(c.To))
+	case c.From > 0:
+		f = f.raw("during", show(c.From)+"-")
+	}
+	f = f.names("nodes", c.Nodes).span("over", c.Over).count("at_least", c.Least)
+	if c.Most == sim.NoLimit {
+		return f
+	}
+	return f.raw("at_most", strconv.Itoa(c.Most))
 }
 
 func (w *writer) entries(key string, n int, text func(i int) flow) {
@@ -244,6 +271,7 @@ func qualityText(f flow, q, over sim.Quality) flow {
 	differ("burst", flow{}.raw("enter", percent(b.Enter)).raw("leave", percent(b.Leave)).raw("bad", percent(b.Bad)).
 		raw("good", percent(b.Good)).String(), b != over.Burst)
 	chance("duplicate", q.Duplicate, over.Duplicate)
+	differ("copies", strconv.Itoa(q.Copies), q.Copies != over.Copies)
 	chance("reorder", q.Reorder, over.Reorder)
 	differ("reorder_gap", strconv.Itoa(q.ReorderGap), q.ReorderGap != over.ReorderGap)
 	chance("corrupt", q.Corrupt, over.Corrupt)

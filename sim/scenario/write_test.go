@@ -78,7 +78,7 @@ func (d *draw) quality() sim.Quality {
 		Burst: netem.Burst{
 			Enter: d.part("enter"), Leave: d.part("leave"), Bad: d.part("bad"), Good: d.part("good"),
 		},
-		Duplicate: d.chance("duplicate"), Reorder: d.chance("reorder"), ReorderGap: d.count("gap"),
+		Duplicate: d.chance("duplicate"), Copies: d.count("copies"), Reorder: d.chance("reorder"), ReorderGap: d.count("gap"),
 		Corrupt: d.chance("corrupt"), DelayCorr: d.part("delay correlation"),
 		Bandwidth: d.count("bandwidth"), Buffer: d.count("buffer"),
 	}
@@ -99,6 +99,14 @@ func (d *draw) plan() *sim.Plan {
 		},
 	}
 	p.Nodes = d.plannedNodes()
+	for range d.times("counts", 2) {
+		c := sim.Count{Of: d.text("of"), From: d.span("from"), To: d.span("to"), Nodes: d.some("at"), Over: d.span("over"),
+			Least: d.count("least"), Most: sim.NoLimit}
+		if d.flag("limited") {
+			c.Most = d.count("most")
+		}
+		p.Expect.Counts = append(p.Expect.Counts, c)
+	}
 	for range d.times("links", 2) {
 		p.Links = append(p.Links, sim.LinkPlan{
 			Nodes: d.some("nodes"), Peers: d.some("peers"), Direction: d.direction(), Quality: d.quality(),
