@@ -7,7 +7,13 @@
 // stamp beyond it is used. Stamps only break ties among concurrent writes;
 // causality is vclock's business.
 //
-// The package is pure: wall time is an argument.
+// A [Keeper] says what time it is: it compares the answers of several sources
+// ([Agree]), names those that lie, measures by how much the machine's clock
+// drifts, and keeps a corrected time with a bound on its error. Where nobody
+// vouches for the time it says so, in the [Trust] of the stamps too.
+//
+// The package is pure: readings of clocks and answers of sources are
+// arguments. clocksync/source brings them.
 //
 // HAZARD: a clock that believes every remote stamp is carried away by the
 // fastest liar. [Clock.Observe] therefore refuses stamps too far ahead.

@@ -3,6 +3,7 @@ package clocksync_test
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
 )
@@ -10,14 +11,14 @@ import (
 func ExampleClock_Now() {
 	const wall = 1767366245678
 	var clock clocksync.Clock
-	for _, now := range []uint64{wall, wall, wall - 3000} { // the wall clock goes back
+	for _, now := range []uint64{wall, wall, wall - 3000} { // the wall clock goes back by more than anybody believes
 		s, err := clock.Now(now, clocksync.Synced)
 		fmt.Println(s, err)
 	}
 	// Output:
 	// 2026-01-02T15:04:05.678Z+0 synced <nil>
 	// 2026-01-02T15:04:05.678Z+1 synced <nil>
-	// 2026-01-02T15:04:05.678Z+2 synced <nil>
+	// 2026-01-02T15:04:05.678Z+2 unsynced <nil>
 }
 
 func ExampleClock_Observe() {
@@ -42,4 +43,16 @@ func ExampleRestore() {
 	after, _ := clock.Now(0, clocksync.Unsynced)
 	fmt.Println(after.Compare(before), after.Time().Sub(before.Time()))
 	// Output: 1 2s
+}
+
+func ExampleAgree() {
+	ms := func(lo, hi int) clocksync.Interval {
+		return clocksync.Interval{Lo: time.Duration(lo) * time.Millisecond, Hi: time.Duration(hi) * time.Millisecond}
+	}
+	fmt.Println(clocksync.Agree([]clocksync.Interval{ms(-2, 3), ms(0, 5), ms(298, 302)}))
+	_, _, ok := clocksync.Agree([]clocksync.Interval{ms(-2, 3), ms(0, 5), ms(298, 302), ms(299, 303)})
+	fmt.Println(ok)
+	// Output:
+	// {0s 3ms} [true true false] true
+	// false
 }

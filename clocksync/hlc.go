@@ -111,7 +111,9 @@ func Restore(bound uint64) Clock {
 func (c *Clock) Bound() uint64 { return c.bound }
 
 // Now returns a stamp later than every earlier one and not before wall, which
-// is the node's present time in milliseconds. It returns ErrExhausted at the
+// is the node's present time in milliseconds. The stamp is of class trust,
+// unless the clock runs more than MaxAhead ahead of wall (the node's clock was
+// wrong earlier): then nobody vouches for it. It returns ErrExhausted at the
 // end of the range.
 func (c *Clock) Now(wall uint64, trust Trust) (Stamp, error) {
 	s := Stamp{Wall: min(wall, MaxWall)}
@@ -122,9 +124,16 @@ func (c *Clock) Now(wall uint64, trust Trust) (Stamp, error) {
 		}
 		s = next
 	}
-	s.Trust = trust
+	if s.Trust = trust; farFuture(s, wall) {
+		s.Trust = Unsynced
+	}
 	c.advance(s)
 	return s, nil
+}
+
+// Ahead is how far the clock runs ahead of wall; zero if it does not.
+func (c *Clock) Ahead(wall uint64) time.Duration {
+	return time.Duration(c.last.Wall-min(c.last.Wall, min(wall, MaxWall))) * time.Millisecond
 }
 
 // Observe folds a remote stamp into the clock, so that later local stamps
