@@ -36,7 +36,7 @@ func (k *Keeper) compare(at Reading, out *Output) {
 			k.setVerdict(i, Falseticker, out)
 		}
 	}
-	if !ok || !k.enough(members) {
+	if !ok || !k.enough(members, at) {
 		k.disagree(at, out)
 		return
 	}

@@ -191,6 +191,7 @@ type source struct {
 	heard    time.Duration
 	answers  uint64
 	lost     uint64
+	missed   int    // since the last answer
 	why      string // it was lost last
 	last     Sample
 	verdict  Verdict
@@ -317,6 +318,7 @@ func (k *Keeper) take(at Reading, in Sampled) {
 	s := &k.sources[in.Source]
 	s.asked, s.why, s.heard, s.last, s.leap = false, "", at.Elapsed, in.Sample, in.Leap
 	s.answers++
+	s.missed = 0
 	s.pause = k.pollOf(in.Source)
 	if in.Unvouched {
 		s.filter = filter{}
@@ -330,7 +332,7 @@ func (k *Keeper) lose(i int, why string, at Reading) {
 	s := &k.sources[i]
 	s.asked, s.why = false, why
 	s.lost++
-	if s.burst == 0 {
+	if s.missed++; s.missed >= freshPolls { // it is silent; till then a loss is only a loss
 		s.pause = min(2*s.pause, max(k.cfg.PollMax, k.pollOf(i)))
 	}
 	k.schedule(i, at)
@@ -371,12 +373,13 @@ func (k *Keeper) setVerdict(i int, v Verdict, out *Output) {
 }
 
 // enough reports whether those who agree are more than half of all sources that
-// could take part, whoever of them answers. One is enough if it has compared
-// clocks itself.
-func (k *Keeper) enough(members []int) bool {
+// could take part, whoever of them answers; optional ones could if they do. One
+// is enough if it has compared clocks itself.
+func (k *Keeper) enough(members []int, at Reading) bool {
 	able := 0
 	for i := range k.sources {
-		if s := &k.sources[i]; !s.refusing && s.verdict != NotVouched {
+		s := &k.sources[i]
+		if !s.refusing && s.verdict != NotVouched && (k.fresh(i, at) || !k.cfg.Sources[i].Optional) {
 			able++
 		}
 	}

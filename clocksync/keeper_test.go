@@ -282,7 +282,8 @@ func TestBadSamples(t *testing.T) {
 	}
 	w := newWorld(t, 1, honest())
 	before := w.moment()
-	if _, err := w.keeper.Step(w.reading(), clocksync.Sampled{Sample: clocksync.Sample{}}); !errors.Is(err, clocksync.ErrBadSample) {
+	_, err := w.keeper.Step(w.reading(), clocksync.Sampled{Sample: clocksync.Sample{}})
+	if !errors.Is(err, clocksync.ErrBadSample) {
 		t.Errorf("Step with a bad sample = %v", err)
 	}
 	if after := w.moment(); after != before {

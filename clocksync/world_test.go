@@ -40,10 +40,10 @@ type server struct {
 }
 
 type answer struct {
-	at, sent time.Duration
-	source   int
-	sample   clocksync.Sample
-	lost     bool
+	at     time.Duration
+	source int
+	sample clocksync.Sample
+	lost   bool
 }
 
 const epoch = clocksync.Nanos(1_767_366_245_678_000_000)

@@ -36,6 +36,10 @@ func check(m Message) error {
 		return first(checkFeed(m.Feed), checkSeq(m.From, 1))
 	case OpAsk:
 		return first(checkFeed(m.Feed), checkSeq(m.Seq, 1))
+	case ClockAsk:
+		return checkClockAsk(m)
+	case ClockTold:
+		return checkClockTold(m)
 	case HeadsAsk:
 		return checkHeadsAsk(m)
 	case ChainsAsk:

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/internal/purity"
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -63,6 +64,10 @@ func samples() []Message {
 		SnapshotPiece{3, 3, "s1", "session-1", []Pair{{[]byte("k"), []byte("v")}, {[]byte("k2"), nil}}},
 		SnapshotEnd{3, 4, "s1", Sum{5}},
 		OpAsk{feedA, 12},
+		ClockAsk{Node: "edge-1", State: clocksync.StateHoldover, Alarm: clocksync.AlarmOffset, Known: true,
+			Off: -time.Hour, Bound: time.Millisecond, Drift: -20_000},
+		ClockTold{Core: "core-1", Received: 1_767_366_245_678_000_000, Sent: 1_767_366_245_678_100_000,
+			Trust: clocksync.Synced, Bound: 2 * time.Millisecond},
 	}
 }
 

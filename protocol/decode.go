@@ -92,6 +92,10 @@ func decode(f field) (Message, error) {
 	case numOpAsk:
 		w, err := decodeWant(b) // the same fields
 		return OpAsk{Feed: w.Feed, Seq: w.From}, err
+	case numClockAsk:
+		return decodeClockAsk(b)
+	case numClockTold:
+		return decodeClockTold(b)
 	case numHeadsAsk:
 		return decodeHeadsAsk(b)
 	case numChainsAsk:

@@ -29,6 +29,8 @@ const (
 	numSnapshotPiece protowire.Number = 18
 	numSnapshotEnd   protowire.Number = 19
 	numOpAsk         protowire.Number = 20
+	numClockAsk      protowire.Number = 21
+	numClockTold     protowire.Number = 22
 )
 
 // sumTag is the tag of Envelope.crc32c: field 2047, fixed32. The number leaves
@@ -91,6 +93,10 @@ func encode(m Message) (protowire.Number, []byte, error) {
 		return numWant, putUint(putFeed(nil, 1, m.Feed), 2, uint64(m.From)), nil
 	case OpAsk:
 		return numOpAsk, putUint(putFeed(nil, 1, m.Feed), 2, uint64(m.Seq)), nil
+	case ClockAsk:
+		return numClockAsk, encodeClockAsk(m), nil
+	case ClockTold:
+		return numClockTold, encodeClockTold(m), nil
 	case HeadsAsk:
 		b := putString(nil, 1, m.Node)
 		for _, f := range m.Feeds {

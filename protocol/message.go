@@ -8,7 +8,8 @@ import (
 
 // Message is the closed set of what nodes say to each other: [Upload],
 // [Receipts], [Attach], [Attached], [Refused], [Deliver], [Credit],
-// [Heartbeat], [Want], [HeadsAsk], [OpAsk], [ChainsAsk], [Chains], [Detach],
+// [Heartbeat], [Want], [HeadsAsk], [OpAsk], [ClockAsk],
+// [ClockTold], [ChainsAsk], [Chains], [Detach],
 // [DigestAsk], [Digest], [SnapshotBegin], [SnapshotPiece] and [SnapshotEnd].
 type Message interface{ isMessage() }
 
@@ -222,6 +223,8 @@ func (Heartbeat) isMessage()     {}
 func (Want) isMessage()          {}
 func (HeadsAsk) isMessage()      {}
 func (OpAsk) isMessage()         {}
+func (ClockAsk) isMessage()      {}
+func (ClockTold) isMessage()     {}
 func (ChainsAsk) isMessage()     {}
 func (Chains) isMessage()        {}
 func (Detach) isMessage()        {}

@@ -66,6 +66,12 @@ func AskSubjectOf(core string) string { return "cw.ask." + Token(core) }
 // OpAskSubject is where everybody who may hold an op hears an [OpAsk].
 const OpAskSubject = "cw.have"
 
+// ClockSubject is where a node asks the core nodes for the time, see [ClockAsk].
+func ClockSubject(node string) string { return "cw.time." + Token(node) }
+
+// ClockSubjects takes the questions of all nodes.
+const ClockSubjects = "cw.time.*"
+
 // CreditSubject is where a core node hears a node's credit and keepalive.
 func CreditSubject(core, node string) string { return "cw.crd." + Token(core) + "." + Token(node) }
 
