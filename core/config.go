@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/internal/config"
+	"github.com/causeway-sync/causeway/internal/node"
 )
 
 // Config is what a core node needs to run. [DefaultConfig] is the only home of
@@ -48,6 +49,8 @@ type Config struct {
 	CoreTimeout config.Duration `yaml:"core_timeout" help:"how long a write at level core waits for the quorum"`
 	// Reserve is the free disk space below which new writes are refused.
 	Reserve config.Bytes `yaml:"reserve" help:"free disk space below which writes are refused"`
+	// Clock says where the node gets the time from.
+	Clock node.ClockConfig `yaml:"clock"`
 	// Log is "debug", "info", "warn" or "error".
 	Log string `yaml:"log" help:"debug, info, warn or error"`
 }
@@ -58,7 +61,8 @@ func DefaultConfig() Config {
 		Node: "core-1", ClusterName: "causeway", Data: "data/core-1",
 		API: "127.0.0.1:7001", NATS: "127.0.0.1:7201", Cluster: "127.0.0.1:7301",
 		Partitions: 4, StreamBytes: 16 << 30, StreamAge: config.Duration(30 * 24 * time.Hour),
-		CoreTimeout: config.Duration(2 * time.Second), Reserve: 256 << 20, Log: "info",
+		CoreTimeout: config.Duration(2 * time.Second), Reserve: 256 << 20,
+		Clock: node.DefaultClockConfig(), Log: "info",
 	}
 }
 
@@ -71,7 +75,7 @@ func (c Config) Validate() error {
 		config.CheckListenOrNone("gossip", c.Gossip, c.Insecure),
 		config.CheckNode("node", c.Node), config.CheckNode("cluster_name", c.ClusterName),
 		config.CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
-		config.CheckLog("log", c.Log),
+		config.CheckLog("log", c.Log), c.Clock.Validate(),
 	}
 	if c.Data == "" {
 		errs = append(errs, bad("data", `""`, "a directory"))

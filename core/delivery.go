@@ -89,6 +89,12 @@ func (d *delivery) listen(ctx context.Context) (stop func(), err error) {
 		return nil, fmt.Errorf("listen on %s: %w", protocol.OpAskSubject, err)
 	}
 	cancels = append(cancels, c)
+	tell := func(_, reply string, data []byte) { d.node.AnswerClock(data, reply, d.bus.Publish) }
+	if c, err = d.bus.Subscribe(protocol.ClockSubjects, tell); err != nil {
+		stop()
+		return nil, fmt.Errorf("listen on %s: %w", protocol.ClockSubjects, err)
+	}
+	cancels = append(cancels, c)
 	name := d.node.Name()
 	for _, subject := range []string{
 		protocol.AskSubjectOf(name), protocol.AskSubjectOf(protocol.AllCores), protocol.CreditSubjects(name),

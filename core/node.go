@@ -61,6 +61,7 @@ func (c *Core) open(ctx context.Context, version string) (err error) {
 	c.node, err = node.Open(node.Config{
 		Name: cfg.Node, Role: "core", Cluster: cfg.ClusterName, Version: version, Spaces: []string{node.AllSpaces},
 		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: drive.SweepEvery, SweepGrace: drive.CoreSweepGrace, Log: log,
+		Clock: cfg.Clock,
 	})
 	if err != nil {
 		return err

@@ -45,6 +45,8 @@ type Config struct {
 	// that the store can still sync and close: 64MB holds about an hour of a
 	// busy edge.
 	Reserve config.Bytes `yaml:"reserve" help:"free disk space below which writes are refused"`
+	// Clock says where the node gets the time from.
+	Clock node.ClockConfig `yaml:"clock"`
 	// Log is "debug", "info", "warn" or "error".
 	Log string `yaml:"log" help:"debug, info, warn or error"`
 }
@@ -54,7 +56,8 @@ func DefaultConfig() Config {
 	return Config{
 		Node: "edge-1", ClusterName: "causeway", Data: "data/edge-1",
 		API: "127.0.0.1:7101", Core: []string{"nats://127.0.0.1:7201"}, Spaces: []string{"default"},
-		Compress: "auto", CoreTimeout: config.Duration(2 * time.Second), Reserve: 64 << 20, Log: "info",
+		Compress: "auto", CoreTimeout: config.Duration(2 * time.Second), Reserve: 64 << 20,
+		Clock: node.DefaultClockConfig(), Log: "info",
 	}
 }
 
@@ -64,7 +67,7 @@ func (c Config) Validate() error {
 		config.CheckNode("node", c.Node), config.CheckNode("cluster_name", c.ClusterName), CheckSpaces(c.Spaces),
 		config.CheckListen("api", c.API, c.Insecure), config.CheckListenOrNone("gossip", c.Gossip, c.Insecure),
 		config.CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
-		config.CheckLog("log", c.Log),
+		config.CheckLog("log", c.Log), c.Clock.Validate(),
 	}
 	if c.Data == "" {
 		errs = append(errs, &config.FieldError{Path: "data", Got: `""`, Rule: "a directory"})

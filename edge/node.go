@@ -51,6 +51,7 @@ func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (e 
 	e.node, err = node.Open(node.Config{
 		Name: cfg.Node, Role: "edge", Cluster: cfg.ClusterName, Version: version, Spaces: cfg.Spaces,
 		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: drive.SweepEvery, Log: log,
+		Clock: cfg.Clock, ProbeCore: len(cfg.Core) > 0,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.listener.Close())

@@ -48,7 +48,7 @@ func printStatus(out io.Writer, s *httpapi.Status) error {
 	row("node", "%s (%s, cluster %s, causeway %s)", s.Node, s.Role, s.Cluster, s.Version)
 	row("origin", "%s", s.Origin)
 	row("started", "%s", printTime(s.Started))
-	row("clock", "%s", s.Clock.Trust)
+	row("clock", "%s", s.Clock.Summary())
 	if l := s.Link; l != nil {
 		row("link", "%s", describeLink(l))
 	}

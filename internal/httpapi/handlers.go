@@ -261,6 +261,7 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.Clock.History = nil // that is for /v1/clock
 	return reply(w, http.StatusOK, &s)
 }
 

@@ -142,12 +142,6 @@ type SpaceStatus struct {
 	Waiting  uint64 `json:"waiting"`
 }
 
-// ClockStatus is the state of the node's clock.
-type ClockStatus struct {
-	Trust string    `json:"trust"`
-	Now   time.Time `json:"now"`
-}
-
 // StoreStatus is the state of the node's store.
 type StoreStatus struct {
 	Commits   uint64   `json:"commits"`

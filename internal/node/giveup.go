@@ -94,7 +94,7 @@ func (n *Node) GiveUp(ctx context.Context, ask protocol.OpAsk) (drive.GivingUp, 
 	if g.Head.Seq == 0 {
 		return g, nil // it came back meanwhile
 	}
-	n.problems.set(problem.Name, problem.Detail, n.cfg.Wall())
+	n.problems.set(problem.Name, problem.Detail, n.wall())
 	n.cfg.Log.Error("op given up", slog.String("space", g.Space), slog.String("session", g.Session),
 		slog.String("origin", string(g.StandIn.Origin)), slog.Uint64("seq", uint64(g.Seq)))
 	n.mended(session.OpKey(g.Space, g.StandIn.Origin, g.Seq))
@@ -147,7 +147,7 @@ func (s *Sync) reissue(ctx context.Context, what drive.Reaction) bool {
 		s.heldUp = append(s.heldUp, what)
 	}
 	if err != nil {
-		s.node.problems.set("ops_not_reissued", err.Error(), s.node.cfg.Wall())
+		s.node.problems.set("ops_not_reissued", err.Error(), s.node.wall())
 		s.node.cfg.Log.Error("ops not made again under the new origin", slog.Any("error", err))
 		return false
 	}

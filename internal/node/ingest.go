@@ -62,7 +62,7 @@ func (s *Sync) noteRefusal(why error) {
 	}
 	s.node.cfg.Log.Warn("frame refused", slog.Any("error", why))
 	if p := drive.ForkProblem(why); p != nil {
-		s.node.problems.set(p.Name, p.Detail, s.node.cfg.Wall())
+		s.node.problems.set(p.Name, p.Detail, s.node.wall())
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *Sync) act(ctx context.Context, f protocol.Fact) {
 	}
 	what := drive.OnFact(f, s.node.Origin(), s.cfg.Machine.UploadOnly)
 	if what.Problem != nil {
-		s.node.problems.set(what.Problem.Name, what.Problem.Detail, s.node.cfg.Wall())
+		s.node.problems.set(what.Problem.Name, what.Problem.Detail, s.node.wall())
 	}
 	if what.Reissue == nil || !s.reissue(ctx, what) {
 		s.renew(ctx, what)

@@ -33,6 +33,7 @@ func openAt(t *testing.T, name, dir string) (n *node.Node, stop func()) {
 	n, err := node.Open(node.Config{
 		Name: name, Role: "edge", Cluster: "test", Spaces: []string{node.AllSpaces}, Store: store.DefaultOptions(dir),
 		CoreTimeout: time.Second, Sweep: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Clock: node.DefaultClockConfig(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/clocksync/source"
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/lifecycle"
 	"github.com/causeway-sync/causeway/internal/store"
@@ -38,7 +39,9 @@ type Config struct {
 	// expiry: zero at the node that opened it, more elsewhere.
 	SweepGrace time.Duration
 	Log        *slog.Logger
-	Wall       func() time.Time // the system clock; time.Now when nil
+	Clock      ClockConfig
+	ProbeCore  bool                     // ask the core for the time over the link
+	Read       func() clocksync.Reading // the machine's clocks; [source.System] when nil
 }
 
 // Node holds the store and the replica. Open it, run it, then close it.
@@ -57,12 +60,17 @@ type Node struct {
 	reading sync.Mutex    // guards what follows
 	texts   session.Texts // that were read; those that are edited are the replica's
 
+	clock        *source.Clock
+	clockSources []string    // their names, by number
+	clockAhead   atomic.Bool // the hybrid clock runs ahead of the corrected time
+
 	mu         sync.Mutex // guards what follows
 	origin     vclock.Origin
 	acked      drive.Acks            // the core's quorum has it
 	ackers     chan struct{}         // closed and replaced when acked moves
 	report     func(*httpapi.Status) // the shell's part of the status
 	watch      []*Progress
+	edgeClocks map[string]edgeClock         // by node; at a core node
 	let        map[protocol.Feed]vclock.Seq // released from the outbox
 	request    Requester                    // to the core nodes; nil without a link
 	unanswered func(protocol.OpAsk)         // is told of ops of our own that nobody had; may be nil
@@ -75,18 +83,22 @@ type Requester func(ctx context.Context, subject string, data []byte) ([]byte, e
 // store that is new, was copied or restored, or lost acknowledged commits gets
 // a new origin.
 func Open(cfg Config) (*Node, error) {
-	if cfg.Wall == nil {
-		cfg.Wall = time.Now
+	if cfg.Read == nil {
+		cfg.Read = source.System
 	}
 	s, err := store.Open(cfg.Store)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	n := &Node{
-		cfg: cfg, store: s, started: cfg.Wall(),
+		cfg: cfg, store: s, edgeClocks: make(map[string]edgeClock),
 		damage: make(chan session.CorruptError, maxDamaged),
 		ackers: make(chan struct{}), let: make(map[protocol.Feed]vclock.Seq),
 	}
+	if err := n.openClock(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	n.started = n.wall()
 	if err := n.settle(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -132,7 +144,7 @@ func (n *Node) mustRenew() (bool, string) {
 	if why == "" {
 		return false, ""
 	}
-	n.problems.set(p.Name, p.Detail, n.cfg.Wall())
+	n.problems.set(p.Name, p.Detail, n.wall())
 	return true, why
 }
 
@@ -140,6 +152,7 @@ func (n *Node) mustRenew() (bool, string) {
 func (n *Node) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx,
 		lifecycle.Part{Name: "store", Run: n.store.Run},
+		lifecycle.Part{Name: "clock", Run: n.runClock},
 		lifecycle.Part{Name: "sweep", Run: n.sweep},
 		lifecycle.Part{Name: "repair", Run: n.repairLoop})
 }
@@ -265,10 +278,6 @@ func (n *Node) AskThrough(r Requester) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.request = r
-}
-
-func (n *Node) now() replica.Now {
-	return replica.Now{Wall: uint64(max(n.cfg.Wall().UnixMilli(), 0)), Trust: clocksync.Unsynced}
 }
 
 // View reads from a consistent snapshot.
@@ -415,7 +424,7 @@ func (n *Node) renewed(origin vclock.Origin, why string) {
 	n.mu.Lock()
 	n.origin = origin
 	n.mu.Unlock()
-	n.problems.set("origin_renewed", why, n.cfg.Wall())
+	n.problems.set("origin_renewed", why, n.wall())
 	n.cfg.Log.Warn("writes continue under a new origin", slog.String("why", why), slog.String("origin", string(origin)))
 	if err := n.store.AdoptIdentity(); err != nil { // the next start then renews the origin again
 		n.cfg.Log.Error("new identity not recorded", slog.Any("error", err))

@@ -42,7 +42,7 @@ func (p *problems) all() []httpapi.Degradation {
 }
 
 // Degrade puts a degraded mode in force; name is stable, detail is for people.
-func (n *Node) Degrade(name, detail string) { n.problems.set(name, detail, n.cfg.Wall()) }
+func (n *Node) Degrade(name, detail string) { n.problems.set(name, detail, n.wall()) }
 
 // Recover takes a degraded mode out of force.
 func (n *Node) Recover(name string) { n.problems.clear(name) }

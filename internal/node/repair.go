@@ -23,7 +23,7 @@ import (
 func (n *Node) seen(err error) error {
 	if corrupt, ok := errors.AsType[*session.CorruptError](err); ok {
 		n.damaged.add(corrupt)
-		n.problems.set("record_damaged", corrupt.Error(), n.cfg.Wall())
+		n.problems.set("record_damaged", corrupt.Error(), n.wall())
 		select {
 		case n.damage <- *corrupt:
 		default:
@@ -124,7 +124,7 @@ func (n *Node) mended(key []byte) {
 	if left := n.damaged.remove(key); left == nil {
 		n.problems.clear("record_damaged")
 	} else {
-		n.problems.set("record_damaged", left.Error(), n.cfg.Wall())
+		n.problems.set("record_damaged", left.Error(), n.wall())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
@@ -43,7 +44,9 @@ func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Dur
 	var a drive.Answer
 	err := n.store.Update(ctx, store.Intake, func(tx session.Tx) error {
 		var err error
-		a, err = drive.Write(tx, n.replica, n.now(), cmd)
+		now := n.now()
+		a, err = drive.Write(tx, n.replica, now, cmd)
+		n.clockAhead.Store(n.replica.Ahead(now) > clocksync.MaxAhead)
 		return err
 	})
 	if err != nil {
@@ -275,7 +278,7 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 		Node: n.cfg.Name, Role: n.cfg.Role, Cluster: n.cfg.Cluster, Version: n.cfg.Version,
 		Origin: string(n.Origin()), Started: n.started.UTC(),
 		Dropped: n.dropped.Load(),
-		Clock:   httpapi.ClockStatus{Trust: n.now().Trust.String(), Now: n.cfg.Wall().UTC()},
+		Clock:   n.clockStatus(),
 		Store: httpapi.StoreStatus{Commits: stats.Commits, BytesFree: stats.BytesFree, Repairs: n.repairs.Load(),
 			Problems: []string{}},
 	}
@@ -306,14 +309,14 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 func (n *Node) noteStore(stats store.Stats) {
 	if stats.Failed != nil {
 		n.problems.set("store_failed", fmt.Sprintf(
-			"no more writes are taken: %v; restart when the disk is sound", stats.Failed), n.cfg.Wall())
+			"no more writes are taken: %v; restart when the disk is sound", stats.Failed), n.wall())
 	}
 	if stats.Reserve == store.ReserveFree {
 		n.problems.clear("disk_reserve")
 		return
 	}
 	n.problems.set("disk_reserve", fmt.Sprintf(
-		"%d bytes are free; new writes are refused until there is more", stats.BytesFree), n.cfg.Wall())
+		"%d bytes are free; new writes are refused until there is more", stats.BytesFree), n.wall())
 }
 
 func (n *Node) spaceStatus(space string) (httpapi.SpaceStatus, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/protocol"
@@ -46,6 +47,17 @@ func (r *Replica) Origin() vclock.Origin { return r.origin }
 
 // Renew makes the replica write under another origin from now on.
 func (r *Replica) Renew(origin vclock.Origin) { r.origin = origin }
+
+// Ahead is how far the stamps run ahead of now.
+func (r *Replica) Ahead(now Now) time.Duration { return r.clock.Ahead(now.Wall) }
+
+// Reanchor makes the stamps begin anew at the node's time, because that was
+// wrong and is right again. The caller takes a new origin in the same
+// transaction: stamps of one origin never go back.
+func (r *Replica) Reanchor(tx session.Tx) error {
+	r.clock = clocksync.Clock{}
+	return r.KeepBound(tx)
+}
 
 // Write turns a command into ops of the replica's own feed and applies them.
 // It returns what [session.Author] refused, with nothing written.
