@@ -79,8 +79,10 @@ func Beats(a, b Value) bool { return byRank(a, b) < 0 }
 // Reason says in words why winner beats loser.
 func Reason(winner, loser Value) string {
 	switch {
-	case winner.Stamp.Trust != loser.Stamp.Trust:
+	case winner.Stamp.Trust != loser.Stamp.Trust && loser.Stamp.Trust == clocksync.Unsynced:
 		return "concurrent; untrusted clock"
+	case winner.Stamp.Trust != loser.Stamp.Trust:
+		return "concurrent; less trusted clock"
 	case winner.Stamp.Compare(loser.Stamp) != 0:
 		return "concurrent; earlier stamp"
 	default:

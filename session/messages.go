@@ -13,11 +13,12 @@ import (
 // Query selects a page of a session's messages. With none of After, Before and
 // Tail the page begins at the first message.
 type Query struct {
-	Limit  int    // at most so many; 0 or less: all
-	After  string // message id: the page begins behind it
-	Before string // message id: the page ends before it
-	Tail   bool   // the page ends at the last message
-	Tree   bool   // depth first, with Depth and Children
+	Limit   int    // at most so many; 0 or less: all
+	After   string // message id: the page begins behind it
+	Before  string // message id: the page ends before it
+	Tail    bool   // the page ends at the last message
+	Tree    bool   // depth first, with Depth and Children
+	Explain bool   // with Placing
 }
 
 // pageRoom bounds the room that is made for a page before its messages are read.
@@ -74,7 +75,10 @@ func Messages(r Reader, space, session string, q Query) (page []Message, next st
 	if back {
 		slices.Reverse(page)
 	}
-	return page, next, nil
+	if q.Explain {
+		err = rd.explain(page)
+	}
+	return page, next, err
 }
 
 // MessageByID gives one message as it is shown.

@@ -62,6 +62,7 @@ type Message struct {
 	Redacted   bool            `json:"redacted,omitempty"`
 	Depth      int             `json:"depth,omitempty"`    // view=tree: number of branch points above
 	Children   []string        `json:"children,omitempty"` // view=tree: ids of the direct replies, in order
+	Placing    *Placing        `json:"explain,omitempty"`  // explain=true: why it stands where it does
 }
 
 // Change is one op as clients see it in a list of changes.

@@ -18,6 +18,7 @@ func runSession(ctx context.Context, args []string, std streams) error {
 		{"create", "open a session", sessionCreate},
 		{"append", "append a message", sessionAppend},
 		{"get", "show a session and its messages", sessionGet},
+		{"explain", "say why each message stands where it does", sessionExplain},
 		{"tail", "show the last messages and follow", sessionTail},
 		{"list", "list sessions, newest activity first", sessionList},
 		{"transition", "move a session to another state", sessionTransition},

@@ -190,8 +190,9 @@ func (a *api) listMessages(w http.ResponseWriter, r *http.Request) error {
 	q := newQuery(r)
 	mq := MessageQuery{
 		Limit: q.limit(), After: q.str("after"), Before: q.str("before"),
-		Tail: q.oneOf("tail", "false", "true") == "true",
-		Tree: q.oneOf("view", "linear", "tree") == "tree",
+		Tail:    q.oneOf("tail", "false", "true") == "true",
+		Tree:    q.oneOf("view", "linear", "tree") == "tree",
+		Explain: q.oneOf("explain", "false", "true") == "true",
 	}
 	switch {
 	case mq.After != "" && mq.Before != "":

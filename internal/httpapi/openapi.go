@@ -17,15 +17,16 @@ type description struct{ json, html []byte }
 
 // queryParams describes every query parameter there is.
 var queryParams = map[string]struct{ kind, doc string }{
-	"state":  {"string", "initialized, active, paused or ended"},
-	"label":  {"string", "key=value"},
-	"limit":  {"integer", "items in the page: 100 if absent, at most 1000"},
-	"after":  {"string", "next of the page before; for messages: a message id"},
-	"before": {"string", "message id: list what stands before it"},
-	"tail":   {"boolean", "list the last messages instead of the first"},
-	"view":   {"string", "linear or tree"},
-	"since":  {"string", "version token; absent: from the beginning"},
-	"wait":   {"string", "wait so long for something to list, like 30s; at most 5m"},
+	"state":   {"string", "initialized, active, paused or ended"},
+	"label":   {"string", "key=value"},
+	"limit":   {"integer", "items in the page: 100 if absent, at most 1000"},
+	"after":   {"string", "next of the page before; for messages: a message id"},
+	"before":  {"string", "message id: list what stands before it"},
+	"tail":    {"boolean", "list the last messages instead of the first"},
+	"view":    {"string", "linear or tree"},
+	"explain": {"boolean", "say of each message why it stands behind the one before it"},
+	"since":   {"string", "version token; absent: from the beginning"},
+	"wait":    {"string", "wait so long for something to list, like 30s; at most 5m"},
 }
 
 var writeHeaders = []struct{ name, doc string }{

@@ -68,6 +68,7 @@ type MessageQuery struct {
 	After, Before string
 	Tail          bool
 	Tree          bool
+	Explain       bool
 }
 
 // Digest is a hash of state at a version: equal at two replicas means equal state.

@@ -1,0 +1,129 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/causeway-sync/causeway/clocksync"
+	"github.com/causeway-sync/causeway/conflict"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// Placing says why a message stands behind the one before it on its page.
+type Placing struct {
+	After string `json:"after,omitempty"` // id of the message before it; empty at the first one
+	// Why is "first"; "causality": its author had seen the message before it;
+	// "stamp": they are concurrent and its stamp, or that of its branch, is
+	// later; "tie": the stamps are equal and its origin is larger; "moved": the
+	// same message was put twice, and the earlier put decided its place.
+	Why    string    `json:"why"`
+	Detail string    `json:"detail"` // for people
+	Op     string    `json:"op"`
+	Stamp  time.Time `json:"stamp"`
+	Count  uint16    `json:"count"` // within the stamp's millisecond
+	Trust  string    `json:"trust"` // class of the clock that made the stamp
+	// BoundMS is how far the stamp may be off; absent: nobody vouches for it.
+	BoundMS *int64 `json:"bound_ms,omitempty"`
+	Path    string `json:"path,omitempty"` // of causality: what its author had seen
+}
+
+// maxAncestors bounds how far a branch is followed to where it begins.
+const maxAncestors = 1024
+
+// explain says of each message of a page, in the session's order, why it stands
+// behind the one before it.
+func (rd *reading) explain(page []Message) error {
+	var before Op
+	for i := range page {
+		op, _, err := opAt(rd.r, rd.space, page[i].Dot)
+		if err != nil {
+			return err
+		}
+		p := &Placing{Why: "first", Detail: "the first message of the page", Op: op.Dot.String(),
+			Stamp: op.Stamp.Time(), Count: op.Stamp.Logical, Trust: op.Stamp.Trust.String()}
+		if op.Stamp.Trust != clocksync.Unsynced {
+			p.BoundMS = new(clocksync.MaxAhead.Milliseconds())
+		}
+		if i > 0 {
+			p.After = page[i-1].ID
+			if err := rd.place(p, page[i-1:i+1], before, op); err != nil {
+				return err
+			}
+		}
+		page[i].Placing, before = p, op
+	}
+	return nil
+}
+
+// place explains the second of two messages, by the ops a and b.
+func (rd *reading) place(p *Placing, msgs []Message, a, b Op) error {
+	if b.Deps.Covers(a.Dot) || a.Dot.Origin == b.Dot.Origin && a.Dot.Seq < b.Dot.Seq {
+		p.Why = "causality"
+		p.Path = fmt.Sprintf("%v was written after its author had seen %v:%d", b.Dot, a.Dot.Origin, seenOf(b, a.Dot.Origin))
+		p.Detail = "its author had seen the message before it"
+		if msgs[1].Parent == msgs[0].ID {
+			p.Detail = "it replies to the message before it"
+		}
+		return nil
+	}
+	if rd.m.order() == Chat {
+		p.byRank(a, b, "the message before it")
+		return nil
+	}
+	// Depth first: b begins a branch beside the one that ends with a.
+	top, err := rd.branchTop(msgs[0], msgs[1].Parent)
+	if err != nil {
+		return err
+	}
+	first, _, err := opAt(rd.r, rd.space, top.Dot)
+	if err != nil {
+		return err
+	}
+	where := "the branch before it, which begins with " + top.ID
+	if top.ID == msgs[0].ID {
+		where = "the message before it"
+	}
+	if b.Deps.Covers(first.Dot) {
+		p.Why, p.Detail = "causality", "its author had seen the beginning of "+where
+		p.Path = fmt.Sprintf("%v was written after its author had seen %v", b.Dot, first.Dot)
+		return nil
+	}
+	p.byRank(first, b, where)
+	return nil
+}
+
+// byRank explains two concurrent messages by their ranks.
+func (p *Placing) byRank(a, b Op, where string) {
+	ra, rb := conflict.Rank{Stamp: a.Stamp, Dot: a.Dot}, conflict.Rank{Stamp: b.Stamp, Dot: b.Dot}
+	switch by := a.Stamp.Compare(b.Stamp); {
+	case ra.Compare(rb) > 0:
+		p.Why, p.Detail = "moved", "concurrent to "+where+"; it was put twice, and its first put or its parent decides the place"
+	case by == 0:
+		p.Why, p.Detail = "tie", fmt.Sprintf("concurrent to %s, with the same stamp; origin %s is larger than %s",
+			where, b.Dot.Origin, a.Dot.Origin)
+	default:
+		p.Why, p.Detail = "stamp", fmt.Sprintf("concurrent to %s; stamp %v is later than %v", where, b.Stamp, a.Stamp)
+	}
+}
+
+// branchTop is the ancestor of m, or m, whose parent is given.
+func (rd *reading) branchTop(m Message, parent string) (Message, error) {
+	top := m
+	for range maxAncestors {
+		if top.Parent == parent || top.Parent == "" {
+			return top, nil
+		}
+		var err error
+		if top, err = MessageByID(rd.r, rd.space, rd.session, top.Parent); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+func seenOf(op Op, o vclock.Origin) vclock.Seq {
+	if o == op.Dot.Origin {
+		return op.Dot.Seq - 1
+	}
+	return op.Deps.At(o)
+}
