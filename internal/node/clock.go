@@ -53,6 +53,10 @@ const (
 	pollMax     = 1024 * time.Second // between questions to a server that does not answer
 	publicPoll  = 64 * time.Second   // least pause for servers of others
 	privatePoll = time.Second
+
+	// reanchorFrom is how far the hybrid clock must be ahead to be put back: more
+	// than a restart or a believed peer carries it.
+	reanchorFrom = clocksync.BoundStep + clocksync.MaxAhead
 )
 
 // Validate reports everything that is wrong at once.
@@ -198,7 +202,7 @@ func (n *Node) reanchor(ctx context.Context) error {
 	var ahead time.Duration
 	var origin vclock.Origin
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
-		if ahead = n.replica.Ahead(n.now()); ahead <= clocksync.MaxAhead {
+		if ahead = n.replica.Ahead(n.now()); ahead <= reanchorFrom {
 			return nil
 		}
 		var err error
@@ -211,7 +215,7 @@ func (n *Node) reanchor(ctx context.Context) error {
 		return fmt.Errorf("put the hybrid clock back: %w", err)
 	}
 	n.clockAhead.Store(false)
-	if ahead <= clocksync.MaxAhead {
+	if ahead <= reanchorFrom {
 		return nil
 	}
 	n.renewed(origin, fmt.Sprintf("stamps were %v ahead of the time that the sources agree on", ahead.Round(time.Second)))
@@ -229,6 +233,7 @@ func (n *Node) onClockFact(f clocksync.Fact) {
 	case clocksync.Suspended:
 		log.Info("the machine was suspended", slog.Duration("for", f.For))
 	case clocksync.Jumped:
+		n.clockAhead.Store(true) // if there were stamps meanwhile
 		log.Info("corrected time set", slog.Duration("by", f.By))
 	case clocksync.Judged:
 		log.Debug("time source", slog.String("source", n.clockSources[f.Source]), slog.String("verdict", f.Verdict.String()))

@@ -62,7 +62,7 @@ type Node struct {
 
 	clock        *source.Clock
 	clockSources []string    // their names, by number
-	clockAhead   atomic.Bool // the hybrid clock runs ahead of the corrected time
+	clockAhead   atomic.Bool // the hybrid clock may run ahead of the corrected time
 
 	mu         sync.Mutex // guards what follows
 	origin     vclock.Origin
@@ -99,6 +99,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	n.started = n.wall()
+	n.clockAhead.Store(true) // an earlier run may have had a wrong clock
 	if err := n.settle(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
@@ -46,7 +45,9 @@ func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Dur
 		var err error
 		now := n.now()
 		a, err = drive.Write(tx, n.replica, now, cmd)
-		n.clockAhead.Store(n.replica.Ahead(now) > clocksync.MaxAhead)
+		if n.replica.Ahead(now) > reanchorFrom {
+			n.clockAhead.Store(true)
+		}
 		return err
 	})
 	if err != nil {
