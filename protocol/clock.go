@@ -115,7 +115,8 @@ func checkClockAsk(m ClockAsk) error {
 }
 
 func checkClockTold(m ClockTold) error {
-	return first(name(m.Core, "core"), need(0 <= m.Received && m.Received <= m.Sent && m.Sent <= clocksync.MaxNanos, "times"),
+	return first(name(m.Core, "core"),
+		need(0 <= m.Received && m.Received <= m.Sent && m.Sent <= clocksync.MaxNanos, "times"),
 		need(m.Trust <= clocksync.Synced, "trust"), need(m.Bound >= 0 && within(int64(m.Bound)), "bound"))
 }
 

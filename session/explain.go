@@ -97,7 +97,8 @@ func (p *Placing) byRank(a, b Op, where string) {
 	ra, rb := conflict.Rank{Stamp: a.Stamp, Dot: a.Dot}, conflict.Rank{Stamp: b.Stamp, Dot: b.Dot}
 	switch by := a.Stamp.Compare(b.Stamp); {
 	case ra.Compare(rb) > 0:
-		p.Why, p.Detail = "moved", "concurrent to "+where+"; it was put twice, and its first put or its parent decides the place"
+		p.Why = "moved"
+		p.Detail = "concurrent to " + where + "; it was put twice, and its first put or its parent decides the place"
 	case by == 0:
 		p.Why, p.Detail = "tie", fmt.Sprintf("concurrent to %s, with the same stamp; origin %s is larger than %s",
 			where, b.Dot.Origin, a.Dot.Origin)

@@ -27,8 +27,8 @@ type NTP struct {
 }
 
 // Ask asks once. It returns [ErrDenied] or [ErrSlower] for a kiss of death, and
-// an error for an answer that is invalid: it does not belong to the question, the server is not
-// synchronised, its stratum is 0 or 16, or it is too far from its reference.
+// an error for an answer that is invalid: it does not belong to the question,
+// the server is not synchronised, its stratum is 0 or 16, or it is too far from its reference.
 func (n NTP) Ask(ctx context.Context) (clocksync.Sample, error) {
 	read := n.Read
 	if read == nil {

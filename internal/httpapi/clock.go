@@ -117,7 +117,8 @@ func writeClockMetrics(b *strings.Builder, c *ClockStatus) {
 	for _, s := range c.Sources {
 		fmt.Fprintf(b, "causeway_clock_source{source=%q,verdict=%q} 1\n", s.Name, s.Verdict)
 	}
-	head(b, "causeway_edge_clock_offset_seconds", "gauge", "True time minus the system clock of nodes that asked this one.")
+	head(b, "causeway_edge_clock_offset_seconds", "gauge",
+		"True time minus the system clock of nodes that asked this one.")
 	for _, e := range c.Edges {
 		if e.OffsetMS != nil {
 			fmt.Fprintf(b, "causeway_edge_clock_offset_seconds{node=%q} %g\n", e.Node, *e.OffsetMS/1e3)

@@ -45,7 +45,8 @@ type ClockConfig struct {
 // DefaultClockConfig asks nobody but chronyd, if it runs here, and over the
 // link the core.
 func DefaultClockConfig() ClockConfig {
-	return ClockConfig{Servers: []string{}, Smeared: []string{}, Chrony: "auto", Poll: config.Duration(64 * time.Second), Limit: config.Duration(250 * time.Millisecond)}
+	return ClockConfig{Servers: []string{}, Smeared: []string{}, Chrony: "auto",
+		Poll: config.Duration(64 * time.Second), Limit: config.Duration(250 * time.Millisecond)}
 }
 
 const (
@@ -88,7 +89,8 @@ func (c ClockConfig) Validate() error {
 	if n := len(c.Servers) + len(c.Smeared); n > clocksync.MaxSources-2 {
 		bad("clock.servers", fmt.Sprintf("%d servers", n), fmt.Sprintf("at most %d", clocksync.MaxSources-2))
 	}
-	if c.Chrony != "auto" && c.Chrony != "off" && (source.CheckAddress(c.Chrony) != nil || !strings.Contains(c.Chrony, ":")) {
+	if c.Chrony != "auto" && c.Chrony != "off" &&
+		(source.CheckAddress(c.Chrony) != nil || !strings.Contains(c.Chrony, ":")) {
 		bad("clock.chrony", fmt.Sprintf("%q", c.Chrony), "auto, off or HOST:PORT")
 	}
 	if poll := time.Duration(c.Poll); poll < least || poll > pollMax {
@@ -160,7 +162,8 @@ func (n *Node) adviseClock() {
 	case servers == 2:
 		n.cfg.Log.Warn("two time servers: when they differ neither is believed; name one, or at least three")
 	case len(c.Smeared) > 0 && len(c.Servers) > 0:
-		n.cfg.Log.Warn("some time servers smear leap seconds and some do not: near a leap second the time is uncertain by 500 ms")
+		n.cfg.Log.Warn("some time servers smear leap seconds and some do not: " +
+			"near a leap second the time is uncertain by 500 ms")
 	}
 }
 
@@ -218,7 +221,8 @@ func (n *Node) reanchor(ctx context.Context) error {
 	if ahead <= reanchorFrom {
 		return nil
 	}
-	n.renewed(origin, fmt.Sprintf("stamps were %v ahead of the time that the sources agree on", ahead.Round(time.Second)))
+	n.renewed(origin, fmt.Sprintf("stamps were %v ahead of the time that the sources agree on",
+		ahead.Round(time.Second)))
 	return nil
 }
 
@@ -236,14 +240,16 @@ func (n *Node) onClockFact(f clocksync.Fact) {
 		n.clockAhead.Store(true) // if there were stamps meanwhile
 		log.Info("corrected time set", slog.Duration("by", f.By))
 	case clocksync.Judged:
-		log.Debug("time source", slog.String("source", n.clockSources[f.Source]), slog.String("verdict", f.Verdict.String()))
+		log.Debug("time source", slog.String("source", n.clockSources[f.Source]),
+			slog.String("verdict", f.Verdict.String()))
 	case clocksync.Alarmed:
 		r := n.clock.Report()
 		n.noteClock(&r)
 		if !f.On {
 			log.Info("clock alarm is over")
 		} else {
-			log.Warn("clock alarm", slog.String("why", f.What.String()), slog.Duration("limit", time.Duration(n.cfg.Clock.Limit)))
+			log.Warn("clock alarm", slog.String("why", f.What.String()),
+				slog.Duration("limit", time.Duration(n.cfg.Clock.Limit)))
 		}
 	}
 }
@@ -258,7 +264,8 @@ func (n *Node) noteClock(r *clocksync.Report) {
 	case clocksync.AlarmContested:
 		detail = "the time sources contradict each other and no majority agrees; see /v1/clock for who says what"
 	case clocksync.AlarmPeer:
-		detail = "this clock and the core's differ by more than the limit and nobody vouches for either; give both time sources"
+		detail = "this clock and the core's differ by more than the limit and nobody vouches for either; " +
+			"give both time sources"
 	case clocksync.AlarmUnsure:
 		detail = "no time source answers well enough, so the time may be off by more than the limit; see /v1/clock"
 	}

@@ -43,7 +43,8 @@ func (n *Node) edgeClockStatus() []httpapi.EdgeClock {
 	maps.DeleteFunc(n.edgeClocks, func(_ string, e edgeClock) bool { return now.Sub(e.at).Abs() > edgeClockAge })
 	var list []httpapi.EdgeClock
 	for name, e := range n.edgeClocks {
-		c := httpapi.EdgeClock{Node: name, State: e.State.String(), Alarm: e.Alarm.String(), DriftPPM: e.Drift.PPM(), At: e.at.UTC()}
+		c := httpapi.EdgeClock{Node: name, State: e.State.String(), Alarm: e.Alarm.String(),
+			DriftPPM: e.Drift.PPM(), At: e.at.UTC()}
 		if e.Known {
 			c.OffsetMS, c.BoundMS = new(millis(e.Off)), new(millis(e.Bound))
 		}
@@ -73,7 +74,8 @@ func (n *Node) clockStatus() httpapi.ClockStatus {
 	c := httpapi.ClockStatus{
 		Trust: r.Trust.String(), Now: r.Time.Time(), State: r.State.String(), Alarm: r.Alarm.String(),
 		LimitMS: millis(time.Duration(n.cfg.Clock.Limit)), DriftMeasured: r.Measured, LeapMixed: r.Mixed,
-		HoldoverPPM: r.Growth.PPM(), Sources: []httpapi.ClockSource{}, History: []httpapi.ClockPast{}, Edges: n.edgeClockStatus(),
+		HoldoverPPM: r.Growth.PPM(), Sources: []httpapi.ClockSource{}, History: []httpapi.ClockPast{},
+		Edges: n.edgeClockStatus(),
 	}
 	if r.Measured {
 		c.DriftPPM = r.Drift.PPM()

@@ -125,10 +125,12 @@ func TestReanchor(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.reopen("a~2") // the bound on disk is put back too
-	if s := p.at(wall+1, clocksync.Synced, "new", session.OpenSession{}).Ops[0].Stamp; s.Wall != wall+1 || s.Trust != clocksync.Synced {
+	s := p.at(wall+1, clocksync.Synced, "new", session.OpenSession{}).Ops[0].Stamp
+	if s.Wall != wall+1 || s.Trust != clocksync.Synced {
 		t.Errorf("stamp %v after the clock was put right", s)
 	}
-	if s := p.at(wall+2, clocksync.Synced, "old", say("later")).Ops[0].Stamp; s.Wall < wall+1000*hour || s.Trust != clocksync.Unsynced {
+	s = p.at(wall+2, clocksync.Synced, "old", say("later")).Ops[0].Stamp
+	if s.Wall < wall+1000*hour || s.Trust != clocksync.Unsynced {
 		t.Errorf("stamp %v in a session of stamps far ahead, want a later one that nobody vouches for", s)
 	}
 }
