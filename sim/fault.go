@@ -158,6 +158,10 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 	if copied != nil && n.remade > copied.taken { // as above: the copy would make the same ops again once more
 		copied = nil
 	}
+	if copied != nil && f.Kind == LoseSynced && n.fell > copied.taken { // another storage: nothing in it tells what is lost
+		copied = nil
+	}
+	w.noteIdle(f, n, copied)
 	switch f.Kind {
 	case Crash:
 		w.kill(f, n)
@@ -318,7 +322,12 @@ func (w *world) fellBack(n *node) {
 // flipBit damages a record of a class, if it can be mended.
 func (w *world) flipBit(f *fault, n *node) {
 	key := n.disk.pick(f.Class, w.chance.disk)
-	if key == nil || !w.mendable(n, key) {
+	switch {
+	case key == nil:
+		w.idle(f, n, "it has no such record")
+		return
+	case !w.mendable(n, key):
+		w.idle(f, n, fmt.Sprintf("the record that was drawn, %q, could not be mended", key))
 		return
 	}
 	n.rotten = true

@@ -154,6 +154,7 @@ func (n *node) start() {
 func (n *node) broken(doing string, err error) {
 	if errors.Is(err, session.ErrCorrupt) {
 		n.mustBeRotten(err)
+		n.mustBeBeyondMending(err)
 		n.w.facts["storage_unusable"]++
 		n.w.say(Event{Kind: EvFact, Node: n.lane, What: "storage_unusable"})
 		n.crash()

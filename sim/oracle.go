@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"regexp"
 	"slices"
 	"time"
@@ -29,13 +31,32 @@ func (w *world) checkRelease(n *node, r protocol.FeedSeq) {
 	for _, c := range w.cores {
 		got, ok := w.chain(c, r.Feed, r.Seq)
 		unheard := c.fell > 0 && n.heard[c] != c.fell // its receipts count until one learns that it fell back
-		if ok && got == want || c.rotten && !ok || unheard {
+		if ok && got == want || c.rotten && w.damaged(c, r.Feed, r.Seq) || unheard {
 			held++
 		}
 	}
 	if held < w.plan.required() {
 		w.problem("released ops are in enough core stores (I16)", n.lane,
 			"%s of %s is released up to %d, which %d stores hold, want %d", r.Origin, r.Space, r.Seq, held, w.plan.required())
+	}
+}
+
+// damaged reports whether a record stands in the way of reading the chain of a
+// feed at a number: then it is not known what the node holds, other than if the
+// number is absent.
+func (w *world) damaged(c *node, f protocol.Feed, seq vclock.Seq) bool {
+	return c.disk.mem.View(func(r session.Reader) error {
+		_, _, err := replica.ChainAt(r, f, seq)
+		return err
+	}) != nil
+}
+
+// mustBeBeyondMending is an oracle: only a feed's head beside its last op keeps
+// a node from starting; all else is mended (I20).
+func (n *node) mustBeBeyondMending(damage error) {
+	corrupt, ok := errors.AsType[*session.CorruptError](damage)
+	if !ok || !bytes.HasPrefix(corrupt.Key, []byte("f/")) && !bytes.HasPrefix(corrupt.Key, []byte("o/")) {
+		n.w.problem("damage is mended before a start (I20)", n.lane, "%v", damage)
 	}
 }
 

@@ -226,12 +226,17 @@ type Workload struct {
 // MaxWindow bounds [Plan.Window].
 const MaxWindow = protocol.CreditWindow
 
-// scale stretches a time that is measured against the heartbeat.
+// MinHeartbeat is the least [Timing.Heartbeat]: the product's, which can only be stretched.
+const MinHeartbeat = protocol.HeartbeatEvery
+
+// scale stretches a time that is measured against the heartbeat, which counts to
+// the millisecond. A time is a few hours at most.
 func (t Timing) scale(d time.Duration) time.Duration {
 	if t.Heartbeat <= protocol.HeartbeatEvery {
 		return d
 	}
-	return d * (t.Heartbeat / protocol.HeartbeatEvery)
+	whole, rest := t.Heartbeat/protocol.HeartbeatEvery, t.Heartbeat%protocol.HeartbeatEvery
+	return d*whole + d*(rest/time.Millisecond)/(protocol.HeartbeatEvery/time.Millisecond)
 }
 
 func (t Timing) fsync() time.Duration {

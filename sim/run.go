@@ -45,7 +45,7 @@ type Result struct {
 	Rates     []Rate            // what correlated chances really came to
 	Problems  []check.Violation // all violations, in order of time
 	Panic     string            // the stack of a panic, which is a problem too; for people
-	Notes     []string          // what of the plan was not carried out as it says, for people; live runs only
+	Notes     []string          // what of the plan was not carried out as it says, for people
 }
 
 // Rate compares a chance with what came of it.
@@ -115,6 +115,7 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 		w.bus.streams = append(w.bus.streams, newStream(w, i))
 	}
 	w.calls = p.AllCalls(seed)
+	w.noteDuplicates()
 	return w, nil
 }
 
@@ -266,6 +267,9 @@ func (w *world) notReady() string {
 	for _, n := range w.healthy() {
 		if !n.link.up {
 			return n.lane + " has no link"
+		}
+		if len(n.link.calls) > 0 { // e.g. a publication whose answer was lost
+			return n.lane + " waits for an answer"
 		}
 	}
 	for _, s := range w.bus.streams {
@@ -467,5 +471,5 @@ func withoutAgreement(list []check.Verdict) []check.Verdict {
 func (w *world) result() *Result {
 	return &Result{Plan: w.plan, Seed: w.seed, Hash: w.log.hash(), Events: w.steps, Simulated: w.now,
 		Trace: w.log.events, History: w.history, Facts: w.facts, Rates: w.net.measured(),
-		Problems: w.problems}
+		Problems: w.problems, Notes: w.notes}
 }

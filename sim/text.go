@@ -95,6 +95,10 @@ func (w *world) typed(in *intent, n *node, a drive.Answer) {
 	if !ok {
 		return
 	}
+	if slices.ContainsFunc(w.running, func(f *fault) bool { return displaces(f.Fault) }) {
+		in.forgets() // places may name other ops than those that the client saw
+		return
+	}
 	now, err := text.Patch(in.before.text, do.Edits...)
 	if err == nil {
 		now, err = text.Patch(now, a.Others...)

@@ -44,6 +44,7 @@ type world struct {
 	facts    map[string]int
 	history  check.History
 	problems []check.Violation
+	notes    []string        // what of the plan has no effect, for people
 	seen     map[string]bool // problems reported already
 	phase    phase
 	values   int // values written so far: they are numbered

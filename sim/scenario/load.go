@@ -191,6 +191,9 @@ func (b *builder) window(v *value) {
 func (b *builder) timing(v *value) {
 	o := b.object(v, "heartbeat", "fsync", "sweep")
 	b.duration(o.at("heartbeat"), &b.plan.Timing.Heartbeat)
+	if every := b.plan.Timing.Heartbeat; !b.drawn && every > 0 && every < sim.MinHeartbeat {
+		b.expect(o.at("heartbeat"), "at least "+show(sim.MinHeartbeat)+", the product's: it can only be stretched")
+	}
 	b.duration(o.at("fsync"), &b.plan.Timing.Fsync)
 	b.duration(o.at("sweep"), &b.plan.Timing.Sweep)
 }
