@@ -254,6 +254,7 @@ func (t *network) sendMessage(p *path, m parcel) {
 		t.w.facts["message_copied"] += copies - 1
 	}
 	if p.loses(rng) {
+		t.w.facts["message_lost"]++
 		m.lost("loss")
 		return
 	}

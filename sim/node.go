@@ -181,6 +181,12 @@ func (n *node) open() error {
 	if n.disk.identity == "" {
 		n.disk.identity = n.newIdentity()
 	}
+	if found.Lost {
+		n.w.facts["commits_missing"]++
+	}
+	if found.Moved {
+		n.w.facts["storage_moved"]++
+	}
 	problem, _ := found.Doubt()
 	renew := problem != drive.Problem{}
 	if err := n.mendStart(); err != nil {

@@ -120,7 +120,7 @@ const (
 	StreamAway            // all streams are deleted and made again, empty
 	Leave                 // the node goes for good; what only it had is lost with it
 	MoveLink              // an edge's link is moved to core node Peers[0]
-	Upgrade               // the node starts to write op kinds that others do not know until they are upgraded too
+	Upgrade               // the node writes an op of a kind that no node knows
 )
 
 // Fault is one thing that goes wrong.

@@ -483,6 +483,7 @@ func (r *reader) place() bool {
 			r.short = 0
 			r.pos.Stream = s.id
 		case isRecreated(err):
+			s.w.facts["stream_replaced"]++
 			r.pos, r.short, r.begun, r.applied = drive.Position{Stream: s.id}, 0, false, 0
 			r.n.doubts()
 		default:
