@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/causeway-sync/causeway/internal/store/memstore"
 	"github.com/causeway-sync/causeway/protocol/drive"
@@ -115,11 +116,12 @@ func (w *world) begin(in *intent, n *node) int {
 }
 
 func describe(in *intent) string {
-	text := in.key
+	var text strings.Builder
+	text.WriteString(in.key)
 	for _, v := range in.values {
-		text += " " + v.ID + "=" + v.Value
+		text.WriteString(" " + v.ID + "=" + v.Value)
 	}
-	return text
+	return text.String()
 }
 
 var actions = [...]check.Action{

@@ -190,9 +190,7 @@ func (n *node) carryOut(out protocol.EdgeOutput) {
 	for _, a := range out.Acked {
 		n.acked(a)
 	}
-	for _, in := range out.Ingest {
-		n.half.ingests = append(n.half.ingests, in)
-	}
+	n.half.ingests = append(n.half.ingests, out.Ingest...)
 	n.grew(queueDeliveries, len(n.half.ingests))
 	n.takeDeliveries()
 	for _, l := range out.Lookup {
@@ -314,9 +312,7 @@ func (n *node) reissueLater() {
 	h.triedAt = n.instant()
 	list := h.heldUp
 	h.heldUp = nil
-	for _, what := range list[1:] {
-		h.heldUp = append(h.heldUp, what) // one at a time
-	}
+	h.heldUp = append(h.heldUp, list[1:]...) // one at a time
 	n.reissue(list[0])
 }
 

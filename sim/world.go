@@ -7,7 +7,6 @@ import (
 	"hash"
 	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/causeway-sync/causeway/protocol"
@@ -213,13 +212,4 @@ func (l *traceLog) hash() (h [32]byte) {
 	l.flush()
 	l.sum.Sum(h[:0])
 	return h
-}
-
-func (w *world) lanes() []string {
-	names := make([]string, len(w.nodes))
-	for i, n := range w.nodes {
-		names[i] = n.lane
-	}
-	slices.Sort(names)
-	return names
 }

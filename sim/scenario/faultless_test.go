@@ -20,13 +20,6 @@ func calm(p *sim.Plan) *sim.Plan {
 	return &q
 }
 
-// without gives a plan without the faults of some kinds.
-func without(p *sim.Plan, kinds ...sim.FaultKind) *sim.Plan {
-	q := *p
-	q.Faults = slices.DeleteFunc(slices.Clone(p.Faults), func(f sim.Fault) bool { return slices.Contains(kinds, f.Kind) })
-	return &q
-}
-
 // missed gives what a run of the plan does not show of what the plan expects.
 func missed(t *testing.T, p *sim.Plan) []check.Violation {
 	t.Helper()
