@@ -253,13 +253,31 @@ func (w *world) lastCalls() {
 				break
 			}
 		}
-		c := Call{Client: "last-" + n.lane, Node: n.lane, Space: space, Session: "last-" + n.lane, Kind: CallOpen}
-		w.intend(c)
-		w.after(100*time.Millisecond, func() {
-			c.Kind, c.Core = CallAppend, true
-			w.last = append(w.last, w.intend(c))
-		})
+		l := &lastCall{call: Call{Client: "last-" + n.lane, Node: n.lane, Space: space, Session: "last-" + n.lane, Kind: CallOpen}}
+		w.last = append(w.last, l)
+		w.ask(l)
 	}
+}
+
+// lastCall opens a session and appends to it at level core.
+type lastCall struct {
+	call         Call
+	open, append *intent
+}
+
+func (w *world) ask(l *lastCall) {
+	l.open, l.append = w.intend(l.call), nil
+	w.after(100*time.Millisecond, func() {
+		c := l.call
+		c.Kind, c.Core = CallAppend, true
+		l.append = w.intend(c)
+	})
+}
+
+// metDamage reports whether a call met a damaged record, which is being repaired then.
+func (l *lastCall) metDamage() bool {
+	const code = "record_damaged"
+	return l.append.code == code || l.append.code != "" && l.open.code == code
 }
 
 // notReady tells why level core cannot be had yet.
@@ -284,15 +302,15 @@ func (w *world) notReady() string {
 // against those, so that a refusal breaks a promise. Who met a damaged record,
 // which is being repaired by then, asks again.
 func (w *world) unanswered() string {
-	for i, in := range w.last {
+	for _, l := range w.last {
 		switch {
-		case !in.done:
-			return in.call.Node + " does not answer its last call"
-		case in.code == "record_damaged":
-			w.last[i] = w.intend(in.call)
-			return in.call.Node + " repairs what its last call needs"
-		case in.code != "":
-			w.problem("new writes are taken after the faults (I13)", in.call.Node, "the last call is refused with %s", in.code)
+		case l.append == nil || !l.append.done:
+			return l.call.Node + " does not answer its last call"
+		case l.metDamage():
+			w.ask(l)
+			return l.call.Node + " repairs what its last call needs"
+		case l.append.code != "":
+			w.problem("new writes are taken after the faults (I13)", l.call.Node, "the last call is refused with %s", l.append.code)
 		}
 	}
 	return ""

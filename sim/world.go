@@ -59,7 +59,7 @@ type world struct {
 	origins  map[vclock.Origin]bool  // that any node began to write under
 	upgrades int
 	reason   func() string // why the nodes do not agree
-	last     []*intent     // the calls when they do
+	last     []*lastCall   // the calls when they do
 }
 
 // phase is where a run is.
