@@ -448,8 +448,6 @@ func FuzzMachines(f *testing.F) {
 	})
 }
 
-// TestKnown: how far core nodes are known to hold a feed of our own counts every
-// word of theirs, but not that of our own store, which may be damaged.
 // TestReceiptForWhatIsGone: a store has ops under the origin that we write under,
 // and we have none: another machine wrote them, or our storage was put back.
 func TestReceiptForWhatIsGone(t *testing.T) {
@@ -470,6 +468,38 @@ func TestReceiptForWhatIsGone(t *testing.T) {
 	}
 }
 
+// TestReceiptEndsThePause: after many failures receipts show that what goes up
+// arrives, and the next op waits no longer.
+func TestReceiptEndsThePause(t *testing.T) {
+	t.Parallel()
+	e := testEdge(t)
+	own := sampleFrame("a", "b")
+	one, _ := own.ChainAt(1)
+	stepE(t, e, 1, Persisted{Feed: feedA, Head: Head{1, one}})
+	out := stepE(t, e, 1, LinkUp{Core: "core-1"})
+	state := SpaceState{Space: feedA.Space}
+	stepE(t, e, 1, Received{Message: Attached{Request: sent[Attach](t, out.Send).Request, Attachment: 7, Store: "core-1",
+		Incarnation: "s1", Stores: 3, StoresRequired: 1, Partitions: 4, Spaces: []SpaceState{state}}})
+	at := Instant(1)
+	for range 12 {
+		f := e.feeds[feedA]
+		for at = at.Later(time.Minute); f.phase == idle; at = at.Later(time.Minute) {
+			stepE(t, e, at, Wake{})
+		}
+		stepE(t, e, at, PublishFailed{feedA, f.attempt, Unreadable})
+	}
+	if f := e.feeds[feedA]; f.hold <= at.Later(5*time.Second) {
+		t.Fatalf("after 12 failures at %v nothing begins before %v, want a longer pause", at, f.hold)
+	}
+	stepE(t, e, at, Received{Message: Receipts{Receipts: []Receipt{{Feed: feedA, Head: Head{1, one}, Store: "core-1", Incarnation: "s1"}}}})
+	out = stepE(t, e, at, Persisted{Feed: feedA, Head: own.Head()})
+	if len(out.Ask)+len(out.Publish) != 1 {
+		t.Errorf("after a receipt: asked %v, published %v, want one of them at once", out.Ask, out.Publish)
+	}
+}
+
+// TestKnown: how far core nodes are known to hold a feed of our own counts every
+// word of theirs, but not that of our own store, which may be damaged.
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	e := testEdge(t)

@@ -218,6 +218,7 @@ func (e *Edge) release(f *upFeed, out *EdgeOutput) {
 		f.next = through + 1
 	}
 	f.released = through
+	f.failures, f.hold = 0, 0 // what goes up arrives: nothing is gained by pausing
 	out.Released = append(out.Released, FeedSeq{f.Feed, through})
 }
 
