@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/causeway-sync/causeway/internal/store/memstore"
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/session"
@@ -266,11 +267,12 @@ func (n *node) reissue(what drive.Reaction) {
 	}, func(err error) {
 		if err != nil {
 			n.w.facts["ops_not_reissued"]++
-			if errors.Is(n.noticed(err), session.ErrCorrupt) {
+			full := errors.Is(err, memstore.ErrFull) // the store of a real node fails then, and its restart does this
+			if full || errors.Is(n.noticed(err), session.ErrCorrupt) {
 				n.half.heldUp = append(n.half.heldUp, what)
 			}
 			n.half.stuck = false
-			if what.Renew {
+			if what.Renew && !full {
 				n.renew(what)
 				return
 			}

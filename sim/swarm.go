@@ -17,6 +17,11 @@ type Shape struct {
 // pauses of the machines are 30 s.
 const settleTime = 4 * time.Minute
 
+// settleCut is for plans in which a stream is cut short: what its numbers, used
+// again, hide from a core node only the visits to its peers find, which it pays
+// every five minutes (RefillEvery of package drive).
+const settleCut = 15 * time.Minute
+
 // Draw makes a plan from a seed: each seed has its own mix of faults, most of
 // them absent, so that those that are there can do their worst (swarm testing).
 //
@@ -46,6 +51,9 @@ func Draw(seed uint64, shape Shape) *Plan {
 		p.Workload.Every = max(p.Workload.Every, each*time.Duration(p.Workload.Clients*max(p.Workload.Batch, 1)/p.Budget))
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
+	if slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == StreamLoss && f.Cut }) {
+		p.Settle = settleCut
+	}
 	return p
 }
 
