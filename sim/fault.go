@@ -382,10 +382,24 @@ func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
 			most = max(most, w.agreed(n, o, f))
 		}
 	}
-	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
+	reach := most
 	for _, c := range w.cores {
-		seq, m := s.shown(c, protocol.OpSubject(f, partitions))
-		if m == nil || !w.unread(s, seq) {
+		reach = max(reach, w.readable(n, c, f, most))
+	}
+	return reach
+}
+
+// readable is how far a store that holds a feed up to a number can go on by what
+// a copy of the stream has for it, with the content that n holds.
+func (w *world) readable(n, c *node, f protocol.Feed, reach vclock.Seq) vclock.Seq {
+	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
+	log, subject := s.copies[c].log, protocol.OpSubject(f, partitions)
+	for _, seq := range s.subjects[subject] {
+		if seq > min(s.committed, uint64(len(log))) || !w.unread(s, seq) {
+			continue
+		}
+		m := log[seq-1]
+		if m == nil || m.subject != subject {
 			continue
 		}
 		frame, err := drive.DecodeFrame(m.subject, m.data, partitions)
@@ -393,11 +407,11 @@ func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
 			w.facts["excuse_unreadable"]++
 			continue
 		}
-		if ours, ok := w.chain(n, f, frame.To()); ok && ours == frame.Last {
-			most = max(most, frame.To())
+		if ours, ok := w.chain(n, f, frame.To()); ok && ours == frame.Last && frame.From <= reach+1 {
+			reach = max(reach, frame.To())
 		}
 	}
-	return most
+	return reach
 }
 
 // unread reports whether some core node has still to read a message of a stream.

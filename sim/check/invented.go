@@ -127,13 +127,20 @@ func (ix *index) judgeChange(j *judge, l *list, op *Op, value string) {
 		return
 	}
 	r := at.s.writes[at.write].req
-	removed := r.do == Insert && len(at.s.removes[element(r.target, value)]) > 0
-	if kind := kindOf(op.Kind); kind != foreign && !fits(kind, r.do) && !(removed && fits(kind, Remove)) {
+	kind, begin := kindOf(op.Kind), r.begin
+	var removes []int32
+	if r.do == Insert && fits(kind, Remove) {
+		removes = at.s.removes[element(r.target, value)]
+	}
+	for _, w := range removes { // a remove may come before the insert that was taken: that of a retry
+		begin = min(begin, at.s.writes[w].req.begin)
+	}
+	if kind != foreign && !fits(kind, r.do) && len(removes) == 0 {
 		j.violate("kind of op "+value, l.violation(op.Session), "%s lists %q in op %s.%d as %s, which was written by %s",
 			l.where(), value, op.Origin, op.Seq, op.Kind, at.s.describe(at.write))
 		return
 	}
-	if r.begin > l.end {
+	if begin > l.end {
 		j.violate("early op "+value, l.violation(op.Session),
 			"%s lists %s before it was submitted", l.where(), at.s.describe(at.write))
 	}

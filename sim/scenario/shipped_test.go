@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -70,5 +71,40 @@ func TestGuaranteesNameScenarios(t *testing.T) {
 		if !named[name] {
 			t.Errorf("scenario %s is not named in GUARANTEES.md", name)
 		}
+	}
+}
+
+// TestFoundPlansHold runs the plans in which a promise was once broken, shrunk
+// and written by the simulator. Unlike seeds they stay as they are when the
+// swarm draws in another way. The number in the name is the seed.
+func TestFoundPlansHold(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob(filepath.Join("..", "testdata", "found", "seed-*.yaml"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no plans (%v)", err)
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			var seed uint64
+			if _, err := fmt.Sscanf(filepath.Base(name), "seed-%d.yaml", &seed); err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := scenario.Load(name, data, seed, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := sim.Run(p, seed, sim.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range r.Problems {
+				t.Errorf("%v: %s: %s %s: %s", v.At, v.Check, v.Node, v.Session, v.Text)
+			}
+		})
 	}
 }
