@@ -102,6 +102,7 @@ func (e *Edge) newOrigin(at Instant, o vclock.Origin, out *EdgeOutput) {
 	for _, f := range e.order {
 		if f.halted && f.search == nil {
 			f.halted = false
+			f.next = f.head.Seq + 1 // a core has these numbers; what differs there is made again first
 			e.list(f)
 		}
 	}

@@ -468,6 +468,33 @@ func TestReceiptForWhatIsGone(t *testing.T) {
 	}
 }
 
+// TestBehindUnderANewOrigin: a core holds more of our feed than we do, and other
+// content at the numbers that we wrote since our storage was put back. Under the
+// new origin the old feed does not go up before what differs is made again, so
+// nobody is told that a core has it.
+func TestBehindUnderANewOrigin(t *testing.T) {
+	t.Parallel()
+	e := testEdge(t)
+	own := sampleFrame("a", "b", "c")
+	stepE(t, e, 1, Persisted{Feed: feedA, Head: own.Head(), Released: 1})
+	out := stepE(t, e, 1, LinkUp{Core: "core-1"})
+	one, _ := own.ChainAt(1)
+	state := SpaceState{Space: feedA.Space, Feeds: []FeedState{{OriginHead: OriginHead{feedA.Origin, Head{5, Chain{9}}}, Common: Head{1, one}}}}
+	out = stepE(t, e, 2, Received{Message: Attached{Request: sent[Attach](t, out.Send).Request, Attachment: 7, Store: "core-1",
+		Incarnation: "s1", Stores: 3, StoresRequired: 2, Partitions: 4, Spaces: []SpaceState{state}}})
+	if want := Fact(Regressed{Feed: feedA, Ours: 3, Theirs: 5}); !slices.Contains(out.Facts, want) {
+		t.Fatalf("facts %+v, want %+v", out.Facts, want)
+	}
+	out = stepE(t, e, 3, NewOrigin{Origin: "edge-1~b"})
+	for at := Instant(4); at < Instant(time.Minute); at = at.Later(time.Second) {
+		if len(out.Ask)+len(out.Publish)+len(out.Acked) > 0 {
+			t.Fatalf("at %v asks %+v, publishes %+v, reports %+v, want nothing of a feed that is behind",
+				at, out.Ask, out.Publish, out.Acked)
+		}
+		out = stepE(t, e, at, Wake{})
+	}
+}
+
 // TestReceiptEndsThePause: after many failures receipts show that what goes up
 // arrives, and the next op waits no longer.
 func TestReceiptEndsThePause(t *testing.T) {
