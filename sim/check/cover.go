@@ -124,8 +124,16 @@ func (l *look) hasMessage(w int32) bool {
 	})
 }
 
+// isRedacted reports whether a message is redacted. Two machines of one name may
+// have given its id to two messages: then it may be either of them.
 func (l *look) isRedacted(id string) bool {
 	at, ok := l.find(id)
+	if ok && !l.v.seen.Messages[at].Redacted && len(l.s.puts[id]) > 1 {
+		return slices.ContainsFunc(l.s.aliases(id), func(other string) bool {
+			at, ok := l.message(other)
+			return ok && l.v.seen.Messages[at].Redacted
+		})
+	}
 	return ok && l.v.seen.Messages[at].Redacted
 }
 

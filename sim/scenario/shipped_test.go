@@ -87,7 +87,7 @@ func TestFoundPlansHold(t *testing.T) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			var seed uint64
-			if _, err := fmt.Sscanf(filepath.Base(name), "seed-%d.yaml", &seed); err != nil {
+			if _, err := fmt.Sscanf(filepath.Base(name), "seed-%d", &seed); err != nil {
 				t.Fatal(err)
 			}
 			data, err := os.ReadFile(name)
