@@ -18,7 +18,7 @@ const (
 	pullBytes     = 4 << 20     // the same, in bytes
 	pullHeartbeat = time.Second // two missed: the consumer is gone
 	pullExpiry    = 30 * time.Second
-	consumeQuiet  = 5 * time.Second // silence after which the stream is asked whether there is more
+	consumeQuiet  = drive.EndQuiet // silence after which the stream is asked whether there is more
 	consumerIdle  = 30 * time.Second
 	minRetryWait  = 50 * time.Millisecond
 	maxRetryWait  = time.Second
@@ -32,7 +32,8 @@ var ErrStreamRecreated = drive.ErrStreamRecreated
 // Position is how far a partition's stream has been applied.
 type Position = drive.Position
 
-// Msg is a stored message.
+// Msg is a stored message, or, without a subject, only tells of those that are
+// missing at the end of the stream, up to Seq.
 type Msg struct {
 	Seq     uint64 // in the stream, counted from 1
 	Subject string
@@ -108,6 +109,8 @@ type reader struct {
 	pos        Position // last message put into the queue
 	first      uint64   // the stream's first message when last asked
 	shortSince time.Time
+	silent     bool   // a consumer brought nothing after silentAt, although there is more
+	silentAt   uint64 // a position
 	queue      *queue
 }
 
@@ -239,16 +242,33 @@ func (r *reader) check(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// checkQuiet is called when heartbeats came but no message did.
+// checkQuiet is called when heartbeats came but no message did. If the stream
+// has more, another consumer is tried; what that does not bring either is read
+// from the leader.
 func (r *reader) checkQuiet(ctx context.Context) error {
 	stream, err := r.check(ctx)
 	if err != nil {
 		return err
 	}
-	if last := stream.CachedInfo().State.LastSeq; last > r.pos.Seq {
+	last := stream.CachedInfo().State.LastSeq
+	if last <= r.pos.Seq {
+		return nil
+	}
+	if !r.silent || r.silentAt != r.pos.Seq {
+		r.silent, r.silentAt = true, r.pos.Seq
 		return fmt.Errorf("consumer is silent at %d, stream %s ends at %d", r.pos.Seq, r.name, last)
 	}
-	return nil
+	missing, err := r.hidden(ctx, stream, last+1, 0)
+	if err != nil || missing == 0 {
+		return err
+	}
+	if stream, err = r.check(ctx); err != nil { // it may be another leader by now
+		return err
+	}
+	if end := stream.CachedInfo().State.LastSeq; end < last {
+		return fmt.Errorf("stream %s ends at %d, and ended at %d before", r.name, end, last)
+	}
+	return r.put(ctx, Msg{Seq: last, Missing: missing})
 }
 
 // accept puts a message into the queue, and before it those that the consumer
@@ -260,31 +280,41 @@ func (r *reader) accept(ctx context.Context, stream jetstream.Stream, m jetstrea
 		return nil
 	}
 	var missing uint64
-	next := r.pos.Seq + 1
-	if seq > next {
+	if seq > r.pos.Seq+1 {
 		if _, err := r.check(ctx); err != nil { // learns the first that is left
 			return err
 		}
-		var ask uint64
-		missing, ask = drive.MissingBefore(next, r.first, seq)
-		for s := ask; s < seq; s++ {
-			found, err := r.fetch(ctx, stream, Msg{Seq: s, Pending: meta.NumPending + seq - s, Missing: missing})
-			if err != nil {
-				return err
-			}
-			if found {
-				missing = 0
-			} else {
-				missing++
-			}
+		var err error
+		if missing, err = r.hidden(ctx, stream, seq, meta.NumPending+1); err != nil {
+			return err
 		}
-		r.bus.log.LogAttrs(ctx, slog.LevelWarn, "consumer left out messages", slog.Int("partition", r.partition),
-			slog.Uint64("from", next), slog.Uint64("to", seq), slog.Uint64("missing", missing))
 	}
 	return r.put(ctx, Msg{
 		Seq: seq, Subject: m.Subject(), Header: m.Headers(), Data: m.Data(),
 		Pending: meta.NumPending, Missing: missing,
 	})
+}
+
+// hidden reads from the leader what a consumer left out before message seq, from
+// which on there are so many. It returns how many the leader does not
+// show either, of those behind the last one that it does show.
+func (r *reader) hidden(ctx context.Context, stream jetstream.Stream, seq, rest uint64) (missing uint64, err error) {
+	next := r.pos.Seq + 1
+	missing, ask := drive.MissingBefore(next, r.first, seq)
+	for s := ask; s < seq; s++ {
+		found, err := r.fetch(ctx, stream, Msg{Seq: s, Pending: rest + seq - 1 - s, Missing: missing})
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			missing = 0
+		} else {
+			missing++
+		}
+	}
+	r.bus.log.LogAttrs(ctx, slog.LevelWarn, "consumer left out messages", slog.Int("partition", r.partition),
+		slog.Uint64("from", next), slog.Uint64("to", seq), slog.Uint64("missing", missing))
+	return missing, nil
 }
 
 // fetch reads message m.Seq from the stream's leader into the queue.

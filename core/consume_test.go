@@ -51,6 +51,50 @@ func TestHiddenMessagesAreReadFromTheLeader(t *testing.T) {
 	}
 }
 
+// F17: a replica that lost the end of the stream is silent about it. A second
+// consumer is tried, then the leader is asked; what that lost too is told.
+func TestSilentEndIsReadFromTheLeader(t *testing.T) {
+	t.Parallel()
+	b, _ := runBus(t, testConfig(t.TempDir()))
+	stream, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "silent", Subjects: []string{"silent"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i <= 5; i++ {
+		if _, err := b.js.Publish(t.Context(), "silent", fmt.Appendf(nil, "m%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, seq := range []uint64{4, 5} {
+		if err := stream.DeleteMsg(t.Context(), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &reader{bus: b, name: "silent", queue: newQueue(), pos: Position{Seq: 1}}
+	if err := r.checkQuiet(t.Context()); err == nil {
+		t.Fatal("the first consumer was silent before the end: no error, want one")
+	}
+	if err := r.checkQuiet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	batch, _ := r.queue.take(t.Context())
+	if len(batch.Msgs) != 3 || batch.End().Seq != 5 {
+		t.Fatalf("got %+v, want messages 2 and 3, and 5 for what is missing", batch.Msgs)
+	}
+	wantRun(t, batch.Msgs[:2], 2, 3)
+	for i, want := range []Msg{{Pending: 3}, {Pending: 2}, {Missing: 2}} {
+		if got := batch.Msgs[i]; got.Pending != want.Pending || got.Missing != want.Missing {
+			t.Errorf("message %d: pending %d, missing %d, want %d, %d", got.Seq, got.Pending, got.Missing, want.Pending, want.Missing)
+		}
+	}
+	if got := batch.Msgs[2].Subject; got != "" {
+		t.Errorf("what is missing has the subject %q, want none", got)
+	}
+	if err := r.checkQuiet(t.Context()); err != nil {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
 func TestConsumeSurvivesTheLossOfItsConsumer(t *testing.T) {
 	t.Parallel()
 	b, _ := runBus(t, testConfig(t.TempDir()))

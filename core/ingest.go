@@ -163,6 +163,10 @@ const maxInsistWait = 5 * time.Second
 func (g *ingest) decode(b Batch) (frames []*protocol.Frame, n int) {
 	var fill drive.Fill
 	for _, m := range b.Msgs {
+		if m.Subject == "" { // what was there is missing
+			n++
+			continue
+		}
 		frame, err := drive.DecodeFrame(m.Subject, m.Data, g.bus.Partitions())
 		if err != nil {
 			g.node.MessageDropped()

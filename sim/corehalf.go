@@ -293,6 +293,10 @@ func (n *node) ingestStream(r *reader, msgs []message, missing uint64) {
 	var fill drive.Fill
 	count := 0
 	for _, m := range msgs {
+		if m.stored == nil {
+			count++
+			continue
+		}
 		f, err := drive.DecodeFrame(m.subject, m.data, partitions)
 		if err != nil {
 			n.w.facts["frame_dropped"]++

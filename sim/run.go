@@ -214,30 +214,18 @@ func (w *world) heal() {
 		n.start()
 	}
 	w.net.reset()
-	if slices.ContainsFunc(w.running, func(f *fault) bool { return f.Kind == StreamLoss }) {
-		w.after(w.plan.Timing.scale(lookAfter), w.writeBehindHoles)
-	}
 	w.history.Healed, w.history.Bound = w.now, w.plan.Settle
 	w.after(w.plan.Timing.scale(lookAfter), w.lookForAgreement)
-}
-
-// writeBehindHoles has somebody write in each space. A core node that starts
-// while the last messages of a stream are lost in silence notices that, and lets
-// nodes attach, when the next message comes: a known gap.
-func (w *world) writeBehindHoles() {
-	for _, space := range w.spaces() {
-		for _, n := range w.healthy() {
-			if n.core == nil && n.carries(space) {
-				w.intend(Call{Client: "healed", Node: n.lane, Space: space, Session: "healed", Kind: CallOpen})
-				break
-			}
-		}
-	}
 }
 
 // After the healing, and after the last calls, how long it takes before it is
 // looked for agreement.
 const lookAfter = 6 * time.Second
+
+// slowLink is how long it may take over the slowest links until the first op of
+// a feed is at the core: its subject is asked first. Who asks for level core waits
+// for less.
+const slowLink = 4 * time.Second
 
 // lastCalls has a client at every edge write at level core: the cluster must be
 // of use again, not only at peace. All must agree once more then.
@@ -267,7 +255,7 @@ type lastCall struct {
 
 func (w *world) ask(l *lastCall) {
 	l.open, l.append = w.intend(l.call), nil
-	w.after(100*time.Millisecond, func() {
+	w.after(slowLink, func() {
 		c := l.call
 		c.Kind, c.Core = CallAppend, true
 		l.append = w.intend(c)

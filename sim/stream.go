@@ -416,6 +416,7 @@ type reader struct {
 	kicked  bool
 	retry   bool
 	short   time.Duration // since when the stream ends before the position; zero: it does not
+	silent  time.Duration // since when nothing comes although the stream goes on behind the position; zero: it does not
 }
 
 func (r *reader) caughtUp() bool { return r.begun && r.applied >= r.goal }
@@ -460,12 +461,24 @@ func (r *reader) pull() {
 		return
 	}
 	r.n.meetPeers()
-	msgs, missing := r.collect()
+	msgs, missing := r.collect(r.silent != 0 && s.w.now-r.silent >= 2*drive.EndQuiet)
 	if len(msgs) == 0 {
+		r.wait()
 		return
 	}
-	r.busy = true
+	r.busy, r.silent = true, 0
 	r.n.ingestStream(r, msgs, missing)
+}
+
+// wait comes back to a stream that goes on, of which nothing comes.
+func (r *reader) wait() {
+	switch {
+	case r.pos.Seq >= r.s.committed:
+		r.silent = 0
+	case r.silent == 0:
+		r.silent = r.s.w.now
+		r.s.w.after(2*drive.EndQuiet, r.kick)
+	}
 }
 
 // place sees to it that the position belongs to the stream and that there is a
@@ -506,29 +519,38 @@ func (r *reader) place() bool {
 }
 
 // collect reads what is behind the position. What the copy hides is asked of
-// the leader; what that does not show either is missing.
-func (r *reader) collect() (msgs []message, missing uint64) {
+// the leader; what that does not show either is missing. A consumer does not
+// notice what is missing at the end, until it was silent for long.
+func (r *reader) collect(toTheEnd bool) (msgs []message, missing uint64) {
 	copied, leader := r.s.copies[r.source].log, r.s.copies[r.s.leader].log
-	end := min(r.s.committed, uint64(len(copied)))
-	last := end
+	last := min(r.s.committed, uint64(len(copied)))
 	for last > r.pos.Seq && copied[last-1] == nil {
-		last-- // a consumer does not notice what is missing at the end
+		last--
+	}
+	if toTheEnd {
+		last = r.s.committed
 	}
 	for seq := r.pos.Seq + 1; seq <= last && len(msgs) < consumerPull; seq++ {
-		m := copied[seq-1]
+		var m *stored
+		if seq <= uint64(len(copied)) {
+			m = copied[seq-1]
+		}
 		if m == nil && seq <= uint64(len(leader)) {
 			m = leader[seq-1]
 		}
 		if m == nil {
 			missing++
-			continue
+			if seq < last {
+				continue
+			}
 		}
 		msgs = append(msgs, message{seq, m})
 	}
 	return msgs, missing
 }
 
-// message is a stored message with its number.
+// message is a stored message with its number; without one it stands for those
+// that are missing at the end.
 type message struct {
 	seq uint64
 	*stored

@@ -271,16 +271,23 @@ func TestAcknowledgementLost(t *testing.T) {
 // readBy gives what a consumer at n reads behind a number, off the copy of source.
 func (s *stream) readBy(n, source *node, after uint64) (ids []string, missing uint64) {
 	r := &reader{s: s, n: n, boot: n.boots, pos: drive.Position{Stream: s.id, Seq: after}, source: source}
-	msgs, missing := r.collect()
+	return r.ids(r.collect(false))
+}
+
+func (r *reader) ids(msgs []message, missing uint64) (ids []string, _ uint64) {
 	for _, m := range msgs {
+		if m.stored == nil {
+			ids = append(ids, fmt.Sprintf("%d:-", m.seq))
+			continue
+		}
 		ids = append(ids, fmt.Sprintf("%d:%s", m.seq, m.id))
 	}
 	return ids, missing
 }
 
 // What a follower lost in silence is read from the leader; what the leader lost
-// is missing to whoever reads its copy, and stays with the followers. Nobody
-// notices what is missing at the end.
+// is missing to whoever reads its copy, and stays with the followers. What is
+// missing at the end is noticed after a silence.
 func TestSilentLoss(t *testing.T) {
 	t.Parallel()
 	w, s := stream3(t)
@@ -304,6 +311,10 @@ func TestSilentLoss(t *testing.T) {
 	}
 	if got, missing := s.readBy(follower, leader, 3); !slices.Equal(got, []string{"4:4"}) || missing != 0 {
 		t.Errorf("with a loss at the end: %v, %d missing, want nothing noticed", got, missing)
+	}
+	r := &reader{s: s, n: follower, boot: follower.boots, pos: drive.Position{Stream: s.id, Seq: 3}, source: leader}
+	if got, missing := r.ids(r.collect(true)); !slices.Equal(got, []string{"4:4", "5:-"}) || missing != 1 {
+		t.Errorf("with a loss at the end, after a silence: %v, %d missing, want one", got, missing)
 	}
 	if last := s.lastOf(s.copies[leader], "a"); last != 4 {
 		t.Errorf("the leader takes %d for the last number, want 4", last)

@@ -22,6 +22,11 @@ const (
 	MoveEvery      = 10 * time.Second // between moves to another core node: frames get up meanwhile
 	RewindPatience = 15 * time.Second // how long a stream may end before our position; see [Position.Against]
 
+	// EndQuiet is the silence of a consumer after which the stream is asked whether
+	// it has more. A second consumer that is silent at the same place reads from a
+	// copy that lost the end: that is read from the leader.
+	EndQuiet = 5 * time.Second
+
 	MoveAfter     = 3        // refused or unanswered attaches in a row: another core node may be ready
 	CompressAbove = 16 << 10 // bytes of ops in one delivery from which on it is compressed
 
