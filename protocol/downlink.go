@@ -98,8 +98,14 @@ func (e *Edge) newOrigin(at Instant, o vclock.Origin, out *EdgeOutput) {
 	if e.cfg.Origin == o {
 		return
 	}
+	before := e.cfg.Origin
 	e.cfg.Origin = o
+	e.renewals++
 	for _, f := range e.order {
+		if f.Origin == before {
+			f.former = e.renewals
+			e.watchFormer(f)
+		}
 		if f.halted && f.search == nil {
 			f.halted = false
 			f.next = f.head.Seq + 1 // a core has these numbers; what differs there is made again first

@@ -85,8 +85,8 @@ func (c EdgeConfig) Validate() error {
 }
 
 // EdgeInput is the closed set of what can happen to an [Edge]: [LinkUp],
-// [LinkDown], [NewOrigin], [Carry], [Persisted], [Replaced], [Received],
-// [Published], [PublishFailed], [SubjectHead], [ChainAt], [Ingested],
+// [LinkDown], [NewOrigin], [Carry], [Persisted], [Replaced], [NotRemade],
+// [Received], [Published], [PublishFailed], [SubjectHead], [ChainAt], [Ingested],
 // [CheckDigest] and [Wake].
 type EdgeInput interface{ isEdgeInput() }
 
@@ -117,6 +117,9 @@ type (
 		Feed
 		Head
 	}
+	// NotRemade says that a feed of our own that forked stays as it is: what was
+	// written since under other origins need not wait for it.
+	NotRemade struct{ Feed }
 	// Published says that the op stream's quorum has the frame of a [Publish]
 	// with this attempt number; Head is that of the frame's last op.
 	Published struct {
@@ -161,6 +164,7 @@ func (NewOrigin) isEdgeInput()     {}
 func (Carry) isEdgeInput()         {}
 func (Persisted) isEdgeInput()     {}
 func (Replaced) isEdgeInput()      {}
+func (NotRemade) isEdgeInput()     {}
 func (Published) isEdgeInput()     {}
 func (PublishFailed) isEdgeInput() {}
 func (SubjectHead) isEdgeInput()   {}
@@ -251,6 +255,8 @@ type Edge struct {
 
 	feeds    map[Feed]*upFeed
 	order    []*upFeed // all of them, by feed
+	formers  []*upFeed // of our own, of earlier origins and not settled
+	renewals int       // new origins since the start
 	busy     []*upFeed // those with something to send or to be released, by feed
 	turn     int       // which of them begins
 	touched  *upFeed   // the last one stepped, for mustHold
@@ -313,6 +319,10 @@ func (e *Edge) apply(at Instant, in EdgeInput, out *EdgeOutput) error {
 		return e.persisted(at, in)
 	case Replaced:
 		return e.replaced(at, in, out)
+	case NotRemade:
+		if f := e.feeds[in.Feed]; f != nil {
+			f.passed = true
+		}
 	case Published:
 		return e.published(at, in, out)
 	case PublishFailed:

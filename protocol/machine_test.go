@@ -495,6 +495,52 @@ func TestBehindUnderANewOrigin(t *testing.T) {
 	}
 }
 
+// TestNewOriginWaitsForTheFormer: what a node writes under a new origin goes up
+// when a core store has what it wrote before in that space, or when that is known
+// to stay as it is.
+func TestNewOriginWaitsForTheFormer(t *testing.T) {
+	t.Parallel()
+	own := sampleFrame("a", "b", "c")
+	former, newer := feedA, Feed{Space: feedA.Space, Origin: "edge-1~b"}
+	elsewhere := Feed{Space: "elsewhere", Origin: newer.Origin}
+	for name, end := range map[string]EdgeInput{
+		"a receipt": Received{Message: Receipts{Receipts: []Receipt{{Feed: former, Head: own.Head(), Store: "core-1", Incarnation: "s1"}}}},
+		"given up":  NotRemade{Feed: former},
+		"cut":       Replaced{Feed: former},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := testEdge(t)
+			stepE(t, e, 1, Persisted{Feed: former, Head: own.Head()})
+			out := stepE(t, e, 1, LinkUp{Core: "core-1"})
+			state := []SpaceState{{Space: feedA.Space}}
+			stepE(t, e, 1, Received{Message: Attached{Request: sent[Attach](t, out.Send).Request, Attachment: 7, Store: "core-1",
+				Incarnation: "s1", Stores: 1, StoresRequired: 1, Partitions: 4, Spaces: state}})
+			// What was made again may be told of before the origin is.
+			out = stepE(t, e, 2, Persisted{Feed: newer, Head: Head{1, Chain{1}}})
+			stepE(t, e, 2, NewOrigin{Origin: newer.Origin})
+			for _, a := range out.Ask {
+				out = stepE(t, e, 3, SubjectHead{Feed: a.Feed, Attempt: a.Attempt})
+			}
+			at := Instant(4)
+			for ; at < Instant(10*time.Second); at = at.Later(time.Second) {
+				if i := slices.IndexFunc(out.Publish, func(p Publish) bool { return p.Feed == newer }); i >= 0 {
+					t.Fatalf("published %+v before the former feed", out.Publish[i])
+				}
+				out = stepE(t, e, at, Wake{})
+			}
+			out = stepE(t, e, at, Persisted{Feed: elsewhere, Head: Head{1, Chain{1}}})
+			if len(out.Ask) != 1 || out.Ask[0].Feed != elsewhere {
+				t.Errorf("another space asks %+v, want it not held up", out.Ask)
+			}
+			out = stepE(t, e, at, end)
+			if !slices.ContainsFunc(out.Publish, func(p Publish) bool { return p.Feed == newer }) {
+				t.Errorf("after %s publishes %+v, want %s", name, out.Publish, newer.Origin)
+			}
+		})
+	}
+}
+
 // TestReceiptEndsThePause: after many failures receipts show that what goes up
 // arrives, and the next op waits no longer.
 func TestReceiptEndsThePause(t *testing.T) {

@@ -153,6 +153,9 @@ func (e *Edge) settle(at Instant, f *upFeed, c claim, ours Chain, out *EdgeOutpu
 	}
 	if c.store != e.cfg.Node { // our own store agrees with us in any case
 		f.agreed = max(f.agreed, c.Seq)
+		if c.kind != acked {
+			f.stored = max(f.stored, c.Seq)
+		}
 	}
 	switch c.kind {
 	case held:
@@ -275,6 +278,7 @@ func (e *Edge) fork(at Instant, f *upFeed, n vclock.Seq, out *EdgeOutput) {
 		f.phase = idle
 	}
 	e.chainAsk = at
+	e.watchFormer(f)
 	out.fact(Forked{Feed: f.Feed, Own: f.own, After: after, At: n})
 	e.list(f)
 }

@@ -51,7 +51,10 @@ type upFeed struct {
 	wanted vclock.Seq
 
 	halted bool        // forked or regressed: nothing goes up
-	agreed vclock.Seq  // highest number at which a core's chain equalled ours
+	former int         // own feeds: the node gave the origin up as the n-th since the start; 0: before
+	passed bool        // own feeds: others need not wait, see NotRemade
+	agreed vclock.Seq  // highest number at which a core's chain, or the stream's, equalled ours
+	stored vclock.Seq  // the same without the stream, which shows frames that the stores refused
 	shown  vclock.Seq  // highest number that another store or the stream said it holds, whatever its chain
 	search *forkSearch // where histories part
 	listed bool        // in Edge.busy
@@ -165,11 +168,12 @@ func (e *Edge) persisted(at Instant, in Persisted) error {
 		return fmt.Errorf("persisted %s %s up to %d after %d: %w", in.Space, in.Origin, in.Seq, old.head.Seq, ErrDisorder)
 	}
 	f := e.feed(in.Feed)
+	if old != nil && f.own && f.Origin != e.cfg.Origin {
+		f.expected = false // it grew from below: the stream has it
+		f.stored = in.Seq  // and so has the core node that sent it
+	}
 	if old != nil && old.head.Seq > 0 {
 		f.mark(f.head)
-		if f.own && f.Origin != e.cfg.Origin {
-			f.expected = false // it grew from below: the stream has it
-		}
 	} else if f.own {
 		f.released, f.moved = in.Released, at
 		f.next = in.Released + 1
@@ -177,6 +181,7 @@ func (e *Edge) persisted(at Instant, in Persisted) error {
 		f.next = in.Seq + 1
 	}
 	f.head = in.Head
+	e.watchFormer(f)
 	e.list(f)
 	return nil
 }
@@ -189,9 +194,10 @@ func (e *Edge) replaced(at Instant, in Replaced, out *EdgeOutput) error {
 	f.forget()
 	f.head = in.Head
 	f.released, f.next = min(f.released, in.Seq), min(f.next, in.Seq+1)
-	f.goal, f.forced, f.renewed, f.agreed, f.shown = min(f.goal, in.Seq), 0, 0, 0, 0
+	f.goal, f.forced, f.renewed, f.agreed, f.stored, f.shown = min(f.goal, in.Seq), 0, 0, 0, 0, 0
 	f.marks, f.claims, f.counts = nil, nil, nil
-	f.halted, f.search, f.moved = false, nil, at
+	f.halted, f.search, f.moved, f.passed = false, nil, at, false
+	e.watchFormer(f)
 	e.touched = f
 	e.list(f)
 	e.rejoin(at, out) // the core left the feed out, or counts on what is gone
@@ -212,12 +218,13 @@ func (e *Edge) pumpFeeds(at Instant, out *EdgeOutput) {
 			inFlight++
 		}
 	}
+	e.formers = slices.DeleteFunc(e.formers, func(f *upFeed) bool { return f.settled() || f.Origin == e.cfg.Origin })
 	for i := range e.busy {
 		if inFlight >= MaxInFlight {
 			break
 		}
 		f := e.busy[(e.turn+i)%len(e.busy)]
-		if f.phase == idle && f.pending() && at >= f.hold {
+		if f.phase == idle && f.pending() && at >= f.hold && !e.waitsForFormer(f) {
 			e.begin(at, f, out)
 			inFlight++
 		}
@@ -225,6 +232,29 @@ func (e *Edge) pumpFeeds(at Instant, out *EdgeOutput) {
 	e.turn++
 	e.askHeads(at, out)
 	e.askChains(at, out)
+}
+
+// settled reports whether a core store is known to have a feed as we have it:
+// then it cannot fork below its head any more.
+func (f *upFeed) settled() bool {
+	return !f.halted && max(f.released, f.stored) >= f.head.Seq
+}
+
+// waitsForFormer reports whether a feed of our own has to wait for one of an
+// earlier origin of ours in its space. What we write depends on what we wrote
+// before; if that forks, both are made again, which is possible only as long as
+// neither has left the node.
+func (e *Edge) waitsForFormer(f *upFeed) bool {
+	return f.own && slices.ContainsFunc(e.formers, func(g *upFeed) bool {
+		return g.Space == f.Space && !g.passed && (f.Origin == e.cfg.Origin || g.former < f.former)
+	})
+}
+
+// watchFormer notes a feed of an earlier origin of ours that is not settled.
+func (e *Edge) watchFormer(f *upFeed) {
+	if f.own && f.Origin != e.cfg.Origin && !e.cfg.UploadOnly && !f.settled() && !slices.Contains(e.formers, f) {
+		e.formers = append(e.formers, f)
+	}
 }
 
 func (e *Edge) begin(at Instant, f *upFeed, out *EdgeOutput) {

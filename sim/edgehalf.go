@@ -261,7 +261,7 @@ func (n *node) reissue(what drive.Reaction) {
 	var old []session.Op
 	n.update(forSync, func(tx session.Tx) error {
 		var err error
-		old = behind(tx, what.Reissue.Feed, what.Reissue.Seq)
+		old = n.ownOps(tx, what.Reissue.Space)
 		done, err = drive.Reissue(tx, n.rep, n.now(), n.identity(), what.Reissue.Feed, what.Reissue.Seq)
 		return err
 	}, func(err error) {
@@ -270,6 +270,8 @@ func (n *node) reissue(what drive.Reaction) {
 			full := errors.Is(err, memstore.ErrFull) // the store of a real node fails then, and its restart does this
 			if full || errors.Is(n.noticed(err), session.ErrCorrupt) {
 				n.half.heldUp = append(n.half.heldUp, what)
+			} else {
+				n.half.inputs = append([]protocol.EdgeInput{protocol.NotRemade{Feed: what.Reissue.Feed}}, n.half.inputs...)
 			}
 			n.half.stuck = false
 			if what.Renew && !full {
@@ -283,20 +285,22 @@ func (n *node) reissue(what drive.Reaction) {
 		n.adoptIdentity()
 		if done.Grown.Seq == 0 {
 			n.w.facts["origin_renewed"]++
-			n.unstick(done.Inputs(what.Reissue.Feed, before))
+			n.unstick(done.Inputs(before))
 			return
 		}
 		n.w.facts["ops_reissued"]++
 		n.remade = n.w.now
-		n.w.checkAgain(n, old, done.Grown)
+		n.w.checkAgain(n, old, done)
 		// What forked is shown no more, but again under other names.
 		n.w.history.Resets = append(n.w.history.Resets, check.Reset{Node: n.lane, At: n.w.now})
-		n.half.moved.Reset(what.Reissue.Feed, done.Cut)
-		if n.core != nil {
-			n.core.moved.Reset(what.Reissue.Feed, done.Cut)
+		for _, cut := range done.Cut {
+			n.half.moved.Reset(cut.Feed, cut.Head)
+			if n.core != nil {
+				n.core.moved.Reset(cut.Feed, cut.Head)
+			}
+			n.w.excuseBetween(n, cut.Feed, cut.Seq, done.Grown.Origin)
 		}
-		n.w.excuseBetween(n, what.Reissue.Feed, done.Cut.Seq, done.Grown.Origin)
-		told := done.Inputs(what.Reissue.Feed, before)
+		told := done.Inputs(before)
 		n.half.moved.Note(done.Grown.Feed, done.Grown.Head)
 		if n.core != nil {
 			n.core.moved.Note(done.Grown.Feed, done.Grown.Head)

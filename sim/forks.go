@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/causeway-sync/causeway/protocol"
+	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
@@ -79,7 +80,7 @@ func (w *world) headSeq(n *node, f protocol.Feed) (seq vclock.Seq) {
 // waiting is how many ops of a space wait for others at a node, but for those
 // that excuseBetween and excuseOrphans excuse.
 func (w *world) waiting(n *node, space string, all int) int {
-	for _, dot := range slices.Compact(w.between[space]) {
+	for _, dot := range slices.Compact(slices.SortedFunc(slices.Values(w.between[space]), vclock.Dot.Compare)) {
 		err := n.disk.mem.View(func(r session.Reader) error {
 			if rec, ok, err := session.RecordAt(r, space, dot); err != nil || !ok || rec.Slot > 0 {
 				return err
@@ -158,16 +159,23 @@ func (w *world) acknowledgedAtCore(op *session.Op) bool {
 
 // excuseBetween excuses the ops that a node wrote under a newer origin before it
 // made those behind a number of a feed again: they say that they follow numbers
-// that have another content now. A known gap.
+// that have another content now. Core stores have them already; what has not left
+// the node must have been made again as well.
 func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vclock.Origin) {
 	err := n.disk.mem.View(func(r session.Reader) error {
 		return w.eachOp(r, f.Space, func(op *session.Op) {
 			newer := own(n.name, op.Dot.Origin) && op.Dot.Origin != f.Origin && op.Dot.Origin != again
-			if newer && op.Deps.At(f.Origin) > cut {
-				w.facts["op_in_between"]++
-				w.between[f.Space] = append(w.between[f.Space], op.Dot)
-				w.excuseOp(op)
+			if !newer || op.Deps.At(f.Origin) <= cut {
+				return
 			}
+			released, err := replica.ReleasedOf(r, protocol.Feed{Space: f.Space, Origin: op.Dot.Origin})
+			if err == nil && released < op.Dot.Seq {
+				w.problem("what forked is made again as it was", n.lane, "%v follows op %d of %s, which was taken out behind %d",
+					op.Dot, op.Deps.At(f.Origin), f.Origin, cut)
+			}
+			w.facts["op_in_between"]++
+			w.between[f.Space] = append(w.between[f.Space], op.Dot)
+			w.excuseOp(op)
 		})
 	})
 	if err != nil {
@@ -175,44 +183,71 @@ func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vc
 	}
 }
 
-// checkAgain is an oracle: ops that are made again say what they said, and name
-// each other by their new numbers.
-func (w *world) checkAgain(n *node, before []session.Op, grown protocol.FeedHead) {
-	at := map[string]string{}
-	for i := range before {
-		at[before[i].Dot.String()] = vclock.Dot{Origin: grown.Origin, Seq: vclock.Seq(i + 1)}.String()
-	}
-	if int(grown.Seq) != len(before) {
-		w.problem("what forked is made again as it was", n.lane, "%d ops of %s for %d", grown.Seq, grown.Origin, len(before))
+// checkAgain is an oracle: what is taken out of feeds is made again, in its order,
+// says what it said, and names each other by new numbers. Before is all that the
+// node had written in the space.
+func (w *world) checkAgain(n *node, before []session.Op, done drive.Reissued) {
+	const promise = "what forked is made again as it was"
+	left := slices.DeleteFunc(before, func(op session.Op) bool {
+		return !slices.ContainsFunc(done.Cut, func(cut protocol.FeedHead) bool {
+			return cut.Origin == op.Dot.Origin && cut.Seq < op.Dot.Seq
+		})
+	})
+	if int(done.Grown.Seq) != len(left) {
+		w.problem(promise, n.lane, "%d ops of %s for %d", done.Grown.Seq, done.Grown.Origin, len(left))
 		return
 	}
-	err := n.disk.mem.View(func(r session.Reader) error {
-		for i := range before {
-			rec, ok, err := session.RecordAt(r, grown.Space, vclock.Dot{Origin: grown.Origin, Seq: vclock.Seq(i + 1)})
-			if err != nil || !ok {
-				return err
-			}
-			op, err := session.DecodeOp(rec.Bytes)
-			if err != nil {
-				return err
-			}
-			want := cmp.Or(at[aboutMessage(&before[i])], aboutMessage(&before[i]))
-			if op.Session != before[i].Session || op.Key != before[i].Key || aboutMessage(&op) != want ||
-				!slices.Equal(valuesOf(&op), valuesOf(&before[i])) {
-				w.problem("what forked is made again as it was", n.lane, "%v, which was %v, is about %q, want %q",
-					op.Dot, before[i].Dot, aboutMessage(&op), want)
-			}
+	moved, last := map[string]string{}, map[vclock.Origin]vclock.Seq{}
+	for _, op := range n.opsOf(done.Grown.Feed) {
+		i := slices.IndexFunc(left, func(old session.Op) bool {
+			return op.Session == old.Session && op.Key == old.Key && op.Stamp == old.Stamp &&
+				slices.Equal(valuesOf(&op), valuesOf(&old))
+		})
+		if i < 0 {
+			w.problem(promise, n.lane, "%v is none of what was taken out", op.Dot)
+			return
 		}
-		return nil
-	})
-	if err != nil {
-		w.facts["excuse_unreadable"]++
+		old := left[i]
+		left = slices.Delete(left, i, i+1)
+		moved[old.Dot.String()] = op.Dot.String()
+		want := cmp.Or(moved[aboutMessage(&old)], aboutMessage(&old))
+		if got := aboutMessage(&op); got != want || old.Dot.Seq < last[old.Dot.Origin] {
+			w.problem(promise, n.lane, "%v, which was %v, is about %q, want %q, or behind op %d",
+				op.Dot, old.Dot, got, want, last[old.Dot.Origin])
+		}
+		last[old.Dot.Origin] = old.Dot.Seq
 	}
 }
 
-// behind gives the ops of a feed behind a number, as far as they can be read.
-func behind(r session.Reader, f protocol.Feed, after vclock.Seq) (list []session.Op) {
-	for seq := after + 1; ; seq++ {
+// opsOf gives the ops of a feed, as far as they can be read.
+func (n *node) opsOf(f protocol.Feed) (list []session.Op) {
+	err := n.disk.mem.View(func(r session.Reader) error {
+		list = readable(r, f)
+		return nil
+	})
+	if err != nil {
+		n.w.facts["excuse_unreadable"]++
+	}
+	return list
+}
+
+// ownOps gives all ops of a space that the node wrote, as far as they can be read.
+func (n *node) ownOps(r session.Reader, space string) (list []session.Op) {
+	heads, err := replica.Heads(r, space)
+	if err != nil {
+		n.w.facts["excuse_unreadable"]++
+	}
+	for _, h := range heads {
+		if own(n.name, h.Origin) {
+			list = append(list, readable(r, h.Feed)...)
+		}
+	}
+	return list
+}
+
+// readable gives the ops of a feed up to the first that cannot be read.
+func readable(r session.Reader, f protocol.Feed) (list []session.Op) {
+	for seq := vclock.Seq(1); ; seq++ {
 		rec, ok, err := session.RecordAt(r, f.Space, vclock.Dot{Origin: f.Origin, Seq: seq})
 		if err != nil || !ok {
 			return list

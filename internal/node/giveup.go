@@ -143,8 +143,11 @@ func (s *Sync) reissueLater(ctx context.Context) {
 func (s *Sync) reissue(ctx context.Context, what drive.Reaction) bool {
 	before := s.node.Origin()
 	done, err := s.node.Reissue(ctx, what.Reissue.Feed, what.Reissue.Seq, what.Why)
-	if errors.Is(err, session.ErrCorrupt) {
+	switch {
+	case errors.Is(err, session.ErrCorrupt):
 		s.heldUp = append(s.heldUp, what)
+	case err != nil:
+		s.pending = append(s.pending, protocol.NotRemade{Feed: what.Reissue.Feed})
 	}
 	if err != nil {
 		s.node.problems.set("ops_not_reissued", err.Error(), s.node.wall())
@@ -152,6 +155,6 @@ func (s *Sync) reissue(ctx context.Context, what drive.Reaction) bool {
 		return false
 	}
 	s.node.problems.clear("ops_not_reissued")
-	s.pending = append(s.pending, done.Inputs(what.Reissue.Feed, before)...)
+	s.pending = append(s.pending, done.Inputs(before)...)
 	return true
 }

@@ -213,12 +213,16 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, w
 	}
 	n.mu.Lock()
 	for _, p := range n.watch {
-		p.reset(f, done.Cut)
+		for _, cut := range done.Cut {
+			p.reset(cut.Feed, cut.Head)
+		}
 	}
 	n.mu.Unlock()
 	n.moved(done.Grown)
 	n.hub.notify(f.Space)
-	n.regrown(f)
+	for _, cut := range done.Cut {
+		n.regrown(cut.Feed)
+	}
 	return done, nil
 }
 

@@ -81,9 +81,9 @@ func Renew(tx session.Tx, rep *replica.Replica, id Identity) (vclock.Origin, err
 
 // Reissued is what became of a feed of our own that forked.
 type Reissued struct {
-	Cut    protocol.Head     // where it ends now
-	Grown  protocol.FeedHead // the feed of a new origin, with what was made again; empty: nothing was
-	Origin vclock.Origin     // under which the node writes from now on
+	Cut    []protocol.FeedHead // where it ends now, and others of our own whose ops depended on what moved
+	Grown  protocol.FeedHead   // the feed of a new origin, with what was made again; empty: nothing was
+	Origin vclock.Origin       // under which the node writes from now on
 }
 
 // Reissue makes the ops behind number after of a feed of our own, which collide
@@ -92,7 +92,7 @@ type Reissued struct {
 // between that depends on what moves. What was made again may wait for what the
 // core holds in place of the old; then the node goes on under one more origin:
 // of one origin a session takes no earlier op after a later one. After the
-// commit: [Moved.Reset] the feed to Cut, then note Grown, then give the machine
+// commit: [Moved.Reset] each feed to its Cut, then note Grown, then give the machine
 // what [Reissued.Inputs] says.
 func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, f protocol.Feed, after vclock.Seq) (
 	Reissued, error,
@@ -102,7 +102,7 @@ func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, 
 	}
 	cut, err := rep.Reissue(tx, now, f, after)
 	done := Reissued{Cut: cut, Origin: rep.Origin()}
-	if err != nil {
+	if err != nil || len(cut) == 0 {
 		return done, err
 	}
 	done.Grown.Feed = protocol.Feed{Space: f.Space, Origin: rep.Origin()}
@@ -133,15 +133,19 @@ func leave(tx session.Tx, rep *replica.Replica, id Identity, f protocol.Feed) er
 	return err
 }
 
-// Inputs gives what the machine is told of a reissue of feed f, when the node
-// wrote under the origin before until then.
-func (r Reissued) Inputs(f protocol.Feed, before vclock.Origin) []protocol.EdgeInput {
+// Inputs gives what the machine is told of a reissue, when the node wrote under
+// the origin before until then.
+func (r Reissued) Inputs(before vclock.Origin) []protocol.EdgeInput {
 	var list []protocol.EdgeInput
-	if r.Origin != before {
-		list = append(list, protocol.NewOrigin{Origin: r.Origin})
+	last := before
+	for _, o := range []vclock.Origin{r.Grown.Origin, r.Origin} { // in the order in which the node wrote under them
+		if o != "" && o != last {
+			list = append(list, protocol.NewOrigin{Origin: o})
+			last = o
+		}
 	}
-	if r.Grown.Seq > 0 {
-		list = append(list, protocol.Replaced{Feed: f, Head: r.Cut})
+	for _, cut := range r.Cut {
+		list = append(list, protocol.Replaced{Feed: cut.Feed, Head: cut.Head})
 	}
 	return list
 }

@@ -14,63 +14,192 @@ import (
 const MaxReissue = 2000
 
 // Reissue takes the ops behind number after out of a feed of our own that
-// forked, and makes them again as the feed of the present origin, with
-// their content, actors and keys; sessions that they touched are rebuilt. The
-// feed then ends at after and takes what the core holds in their place. It
-// returns the feed's head. Messages that were named by their dot get the name
-// of their new dot. More than MaxReissue ops are refused, with nothing changed.
+// forked, and makes them again as the feed of the present origin, with their
+// content, actors and keys; sessions that they touched are rebuilt. The feed then
+// ends at after and takes what the core holds in their place. Messages that were
+// named by their dot get the name of their new dot.
 //
-// The present origin must be one that has written nothing in the space yet: what
-// is made again does not depend on what was written meanwhile, and of one origin
-// a session takes no earlier op after a later one.
+// What was written since under other origins of this node, is not released, and
+// depends on what is taken out, is taken out and made again with it: its
+// dependencies would come with other content, or never. Reissue returns the
+// heads of all feeds that were cut, f first; none if there was nothing to do.
+// More than MaxReissue ops are refused, with nothing changed.
 //
-// Nobody else can depend on the ops that are taken out: had they left this
-// node, the core would hold them and the feed would not have forked there.
-func (r *Replica) Reissue(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq) (protocol.Head, error) {
+// The present origin must be one that has written nothing in the space yet: of
+// one origin a session takes no earlier op after a later one.
+//
+// Nobody else can depend on the ops that are taken out: had they left this node,
+// the core would hold them and the feed would not have forked there, and what
+// depends on them goes up only when a core store has them.
+func (r *Replica) Reissue(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq) ([]protocol.FeedHead, error) {
 	if f.Origin == r.origin {
-		return protocol.Head{}, fmt.Errorf("reissue %s: the replica still writes under it", f.Origin)
+		return nil, fmt.Errorf("reissue %s: the replica still writes under it", f.Origin)
 	}
-	head, err := HeadOf(tx, f)
-	if err != nil || head.Seq <= after {
-		return head, err
+	c := cutting{r: r, tx: tx, space: f.Space, ops: make(map[vclock.Origin][]session.Op)}
+	if err := c.cut(f.Origin, after); err != nil || len(c.ops[f.Origin]) == 0 {
+		return nil, err
 	}
-	if head.Seq-after > MaxReissue {
-		return head, fmt.Errorf("reissue %d ops of %s: at most %d", head.Seq-after, f.Origin, MaxReissue)
+	if err := c.cutDependents(); err != nil {
+		return nil, err
 	}
-	ops, err := takeOut(tx, f, after, head.Seq)
+	heads, err := c.takeOut()
 	if err != nil {
-		return head, err
+		return nil, err
 	}
-	cut := protocol.Head{Seq: after}
-	if cut.Chain, _, err = ChainAt(tx, f, after); err != nil {
-		return head, err
+	if err := r.again(tx, now, &c); err != nil {
+		return nil, err
 	}
-	if err := saveHead(tx, f, cut); err != nil {
-		return head, err
-	}
-	if err := r.again(tx, now, f, after, ops); err != nil {
-		return head, err
-	}
-	return cut, r.saveBound(tx)
+	return heads, r.saveBound(tx)
 }
 
-// takeOut deletes the op records in (after, to] and returns their ops. The op
-// at after must stay readable: its record has the chain to go on from.
-func takeOut(tx session.Tx, f protocol.Feed, after, to vclock.Seq) ([]session.Op, error) {
-	var ops []session.Op
-	for seq := after + 1; seq <= to; seq++ {
-		op, _, err := opAt(tx, f, seq)
+// cutting is which ops of feeds of our own are taken out of a space.
+//
+// Invariant: ops[o] are the last ops of o's feed, without a gap.
+type cutting struct {
+	r       *Replica
+	tx      session.Tx
+	space   string
+	origins []vclock.Origin // in the order in which they were cut
+	ops     map[vclock.Origin][]session.Op
+	count   int
+}
+
+// cut has the ops of a feed behind a number taken out.
+func (c *cutting) cut(o vclock.Origin, after vclock.Seq) error {
+	f := protocol.Feed{Space: c.space, Origin: o}
+	head, err := HeadOf(c.tx, f)
+	if err != nil || head.Seq <= after {
+		return err
+	}
+	c.count += int(head.Seq-after) - len(c.ops[o])
+	if c.count > MaxReissue {
+		return fmt.Errorf("reissue %d ops of %s and what depends on them: at most %d", c.count, o, MaxReissue)
+	}
+	list := make([]session.Op, 0, head.Seq-after)
+	for seq := after + 1; seq <= head.Seq; seq++ {
+		op, _, err := opAt(c.tx, f, seq)
 		if err != nil {
+			return err
+		}
+		list = append(list, op)
+	}
+	if len(c.ops[o]) == 0 {
+		c.origins = append(c.origins, o)
+	}
+	c.ops[o] = list
+	return nil
+}
+
+// takes reports whether an op is taken out.
+func (c *cutting) takes(d vclock.Dot) bool {
+	list := c.ops[d.Origin]
+	return len(list) > 0 && d.Seq >= list[0].Dot.Seq
+}
+
+// cutDependents cuts the other feeds of our own in the space where they begin to
+// depend on what is taken out, until nothing does.
+func (c *cutting) cutDependents() error {
+	heads, err := Heads(c.tx, c.space)
+	if err != nil {
+		return err
+	}
+	for found := true; found; {
+		found = false
+		for _, h := range heads {
+			if protocol.NodeOf(h.Origin) != protocol.NodeOf(c.r.origin) || h.Origin == c.r.origin {
+				continue
+			}
+			at, err := c.firstDependent(h)
+			if err != nil {
+				return err
+			}
+			if at == 0 {
+				continue
+			}
+			if err := c.cut(h.Origin, at-1); err != nil {
+				return err
+			}
+			found = true
+		}
+	}
+	return nil
+}
+
+// firstDependent gives the number of the first op of a feed that is not released
+// and depends on what is taken out, of those that are not taken out; 0 for none.
+func (c *cutting) firstDependent(h FeedHead) (vclock.Seq, error) {
+	released, err := ReleasedOf(c.tx, h.Feed)
+	if err != nil {
+		return 0, err
+	}
+	for seq := released + 1; seq <= h.Seq; seq++ {
+		if c.takes(vclock.Dot{Origin: h.Origin, Seq: seq}) {
+			return 0, nil
+		}
+		op, _, err := opAt(c.tx, h.Feed, seq)
+		if err != nil {
+			return 0, err
+		}
+		for _, o := range c.origins {
+			if c.takes(vclock.Dot{Origin: o, Seq: op.Deps.At(o)}) {
+				return seq, nil
+			}
+		}
+	}
+	return 0, nil
+}
+
+// takeOut deletes the records of the ops and cuts the feeds. The op before the
+// first that is taken out must stay readable: its record has the chain to go on
+// from.
+func (c *cutting) takeOut() ([]protocol.FeedHead, error) {
+	var heads []protocol.FeedHead
+	for _, o := range c.origins {
+		f := protocol.Feed{Space: c.space, Origin: o}
+		for _, op := range c.ops[o] {
+			if err := c.tx.Delete(session.OpKey(c.space, o, op.Dot.Seq)); err != nil {
+				return nil, err
+			}
+		}
+		cut := protocol.Head{Seq: c.ops[o][0].Dot.Seq - 1}
+		var err error
+		if cut.Chain, _, err = ChainAt(c.tx, f, cut.Seq); err != nil {
 			return nil, err
 		}
-		ops = append(ops, op)
-	}
-	for _, op := range ops {
-		if err := tx.Delete(session.OpKey(f.Space, f.Origin, op.Dot.Seq)); err != nil {
+		if err := saveHead(c.tx, f, cut); err != nil {
 			return nil, err
 		}
+		heads = append(heads, protocol.FeedHead{Feed: f, Head: cut})
 	}
-	return ops, nil
+	return heads, nil
+}
+
+// inOrder gives the ops that are taken out, each behind what it depends on.
+func (c *cutting) inOrder() ([]session.Op, error) {
+	var list []session.Op
+	left := make(map[vclock.Origin][]session.Op, len(c.ops))
+	for o, ops := range c.ops {
+		left[o] = ops
+	}
+	for len(list) < c.count {
+		before := len(list)
+		for _, o := range c.origins {
+			for len(left[o]) > 0 && !c.dependsOn(&left[o][0], left) {
+				list, left[o] = append(list, left[o][0]), left[o][1:]
+			}
+		}
+		if len(list) == before {
+			return nil, fmt.Errorf("reissue %s: ops of %s depend on each other in a circle", c.origins[0], c.space)
+		}
+	}
+	return list, nil
+}
+
+// dependsOn reports whether an op depends on any that are left, but for itself.
+func (c *cutting) dependsOn(op *session.Op, left map[vclock.Origin][]session.Op) bool {
+	return slices.ContainsFunc(c.origins, func(o vclock.Origin) bool {
+		return o != op.Dot.Origin && len(left[o]) > 0 && op.Deps.At(o) >= left[o][0].Dot.Seq
+	})
 }
 
 // opAt reads the op of a record that must exist.
@@ -87,15 +216,19 @@ func opAt(r session.Reader, f protocol.Feed, seq vclock.Seq) (session.Op, sessio
 }
 
 // again stores the ops under new dots, unapplied, and rebuilds the sessions.
-func (r *Replica) again(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq, ops []session.Op) error {
-	a, err := newAppender(tx, protocol.Feed{Space: f.Space, Origin: r.origin})
+func (r *Replica) again(tx session.Tx, now Now, c *cutting) error {
+	a, err := newAppender(tx, protocol.Feed{Space: c.space, Origin: r.origin})
 	if err != nil {
 		return err
 	}
 	if a.head.Seq > 0 {
-		return fmt.Errorf("reissue %s: %s has written in %s already", f.Origin, r.origin, f.Space)
+		return fmt.Errorf("reissue %s: %s has written in %s already", c.origins[0], r.origin, c.space)
 	}
-	m := mapping{from: f.Origin, after: after, to: r.origin, seqs: make(map[vclock.Seq]vclock.Seq)}
+	m := mapping{cutting: c, to: r.origin, seqs: make(map[vclock.Dot]vclock.Seq), base: make(map[origins]vclock.Seq)}
+	ops, err := c.inOrder()
+	if err != nil {
+		return err
+	}
 	touched := make(map[string]bool)
 	for _, op := range ops {
 		touched[op.Session] = true
@@ -112,31 +245,37 @@ func (r *Replica) again(tx session.Tx, now Now, f protocol.Feed, after vclock.Se
 	if err := a.save(); err != nil {
 		return err
 	}
-	return rebuildAll(tx, f.Space, touched)
+	return rebuildAll(tx, c.space, touched)
 }
 
-// mapping carries references from a forked feed over to its new place.
+// mapping carries references from feeds that were cut over to their new place.
 type mapping struct {
-	from, to vclock.Origin
-	after    vclock.Seq
-	seqs     map[vclock.Seq]vclock.Seq // new number by old number
-	base     map[string]vclock.Seq     // by session: the last op before the fork
+	*cutting
+	to   vclock.Origin
+	seqs map[vclock.Dot]vclock.Seq // new number by old dot
+	base map[origins]vclock.Seq    // the last op before the cut that a session depends on
+}
+
+// origins names what a session depends on in a feed.
+type origins struct {
+	session string
+	feed    vclock.Origin
 }
 
 func (m *mapping) move(op session.Op, seq vclock.Seq) session.Op {
-	if m.base == nil {
-		m.base = make(map[string]vclock.Seq)
-	}
-	seen := op.Deps.At(m.from)
-	if _, ok := m.base[op.Session]; !ok {
-		m.base[op.Session] = min(seen, m.after)
-	}
 	deps := op.Deps
-	if seen > m.after {
-		deps = deps.Without(m.from).With(vclock.Dot{Origin: m.from, Seq: m.base[op.Session]})
-		deps = deps.With(vclock.Dot{Origin: m.to, Seq: m.seqs[seen]})
+	for _, o := range m.origins {
+		seen, after := op.Deps.At(o), m.ops[o][0].Dot.Seq-1
+		at := origins{op.Session, o}
+		if _, ok := m.base[at]; !ok {
+			m.base[at] = min(seen, after)
+		}
+		if seen > after {
+			deps = deps.Without(o).With(vclock.Dot{Origin: o, Seq: m.base[at]})
+			deps = deps.With(vclock.Dot{Origin: m.to, Seq: m.seqs[vclock.Dot{Origin: o, Seq: seen}]})
+		}
 	}
-	m.seqs[op.Dot.Seq] = seq
+	m.seqs[op.Dot] = seq
 	op.Dot = vclock.Dot{Origin: m.to, Seq: seq}
 	op.Deps = deps
 	switch b := op.Body.(type) {
@@ -156,10 +295,10 @@ func (m *mapping) move(op session.Op, seq vclock.Seq) session.Op {
 // id maps a message id that is the dot of an op that moved.
 func (m *mapping) id(id string) string {
 	d, err := vclock.ParseDot(id)
-	if err != nil || d.Origin != m.from || m.seqs[d.Seq] == 0 {
+	if err != nil || m.seqs[d] == 0 {
 		return id
 	}
-	return vclock.Dot{Origin: m.to, Seq: m.seqs[d.Seq]}.String()
+	return vclock.Dot{Origin: m.to, Seq: m.seqs[d]}.String()
 }
 
 // rebuildAll rebuilds the named sessions from all op records of the space.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -380,12 +381,14 @@ func TestClockAnHourAhead(t *testing.T) {
 
 var errUndo = errors.New("undo")
 
-// TestWriteBetweenRenewalAndReissue has an op that depends on a number which is
-// taken out, and which comes back with the core's content: it waits for that.
+// TestWriteBetweenRenewalAndReissue writes under a new origin before a fork of
+// the former is found: what depends on what is taken out moves with it, message
+// ids too, and what another node holds already stays.
 func TestWriteBetweenRenewalAndReissue(t *testing.T) {
 	t.Parallel()
 	core, e := newPeer(t, "core~1"), newPeer(t, "e~1")
 	e.must("s", session.OpenSession{}, "")
+	e.must("other", session.OpenSession{}, "")
 	core.pull(e, 100)
 	old := e.disk.Clone()
 	e.must("s", say("held by the core"), "")
@@ -395,33 +398,76 @@ func TestWriteBetweenRenewalAndReissue(t *testing.T) {
 	set.reopen("e~1")
 	set.must("s", say("after the restore"), "")
 	set.r.Renew("e~2")
-	set.must("s", say("in between"), "")
+	set.must("other", say("depends on nothing that moves"), "")
+	between := set.must("s", say("in between"), "").Ops[0]
+	set.r.Renew("e~3")
+	set.must("s", session.EditMessage{ID: session.MessageID(&between), Content: []byte(`"edited"`)}, "")
 	if err := set.update(func(tx session.Tx) error {
-		if _, err := set.r.Reissue(tx, set.now(), feed("e~1"), 1); err == nil {
+		if _, err := set.r.Reissue(tx, set.now(), feed("e~1"), 2); err == nil {
 			t.Error("reissue under an origin that has written: no error")
 		}
 		return errUndo
 	}); !errors.Is(err, errUndo) {
 		t.Fatal(err)
 	}
-	set.r.Renew("e~3")
+	set.r.Renew("e~4")
+	var cut []string
 	if err := set.update(func(tx session.Tx) error {
-		_, err := set.r.Reissue(tx, set.now(), feed("e~1"), 1)
+		heads, err := set.r.Reissue(tx, set.now(), feed("e~1"), 2)
+		for _, h := range heads {
+			cut = append(cut, fmt.Sprint(h.Origin, " ", h.Seq))
+		}
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, totals := set.digest(); totals.Waiting != 1 {
-		t.Errorf("%d ops wait, want the one in between", totals.Waiting)
+	if want := []string{"e~1 2", "e~2 1", "e~3 0"}; !slices.Equal(cut, want) {
+		t.Errorf("cut are %v, want %v", cut, want)
+	}
+	if _, totals := set.digest(); totals.Waiting != 0 {
+		t.Errorf("%d ops wait for what the core holds, want none", totals.Waiting)
 	}
 	set.pull(core, 100)
-	if _, totals := set.digest(); totals.Waiting != 0 {
-		t.Errorf("%d ops wait although all is there", totals.Waiting)
-	}
 	core.pull(set, 100)
 	want, there := core.digest()
 	if got, here := set.digest(); got != want || here.Waiting+there.Waiting != 0 {
 		t.Errorf("digests differ, or %d and %d ops wait", here.Waiting, there.Waiting)
+	}
+	core.view(func(r session.Reader) error {
+		msgs, _, err := session.Messages(r, space, "s", session.Query{Limit: 10})
+		var texts []string
+		for _, m := range msgs {
+			texts = append(texts, string(m.Content))
+		}
+		if got := fmt.Sprint(texts); got != `["held by the core" "after the restore" "edited"]` {
+			t.Errorf("messages are %v, want all three, the last one edited", got)
+		}
+		return err
+	})
+}
+
+// TestReissueLeavesWhatIsReleased: what core stores hold stays under its number,
+// also where it depends on what is taken out.
+func TestReissueLeavesWhatIsReleased(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, "e~1")
+	p.must("s", session.OpenSession{}, "")
+	p.must("s", say("forked"), "")
+	p.r.Renew("e~2")
+	p.must("s", say("released"), "")
+	p.must("s", say("not released"), "")
+	p.r.Renew("e~3")
+	if err := p.update(func(tx session.Tx) error {
+		if err := replica.KeepReleased(tx, feed("e~2"), 1); err != nil {
+			return err
+		}
+		heads, err := p.r.Reissue(tx, p.now(), feed("e~1"), 1)
+		if len(heads) != 2 || heads[0].Seq != 1 || heads[1].Seq != 1 {
+			t.Errorf("cut are %+v, want e~1 and e~2 at 1", heads)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
