@@ -242,6 +242,9 @@ func (n *node) write(cmd session.Command, done func(drive.Answer, error)) {
 	n.update(intake, func(tx session.Tx) (err error) {
 		answer, err = drive.Write(tx, n.rep, n.now(), cmd)
 		n.lookAtStamp(answer)
+		if err == nil && !answer.Replayed {
+			n.checkOwnOrder(tx, answer.Grown)
+		}
 		return err
 	}, func(err error) {
 		if err == nil && !answer.Replayed {

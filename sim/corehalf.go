@@ -311,7 +311,10 @@ func (n *node) ingestStream(r *reader, msgs []message, missing uint64) {
 	end := drive.Position{Stream: r.pos.Stream, Seq: msgs[count-1].seq}
 	n.w.say(Event{Kind: EvConsume, Node: n.lane, What: "frames", Detail: fmt.Sprint(end.Seq)})
 	n.consumed[end.Stream] = max(n.consumed[end.Stream], end.Seq)
-	n.insist(50*time.Millisecond, fill.Frames, func(tx session.Tx) error { return drive.KeepPosition(tx, r.s.partition, end) },
+	n.insist(50*time.Millisecond, fill.Frames, func(tx session.Tx) error {
+		n.checkPassed(tx, fill.Frames)
+		return drive.KeepPosition(tx, r.s.partition, end)
+	},
 		func(refused []error) {
 			r.taken(end.Seq)
 			n.refuse(fill.Frames, refused, func() { n.ingestStream(r, msgs[count:], 0) })

@@ -30,8 +30,9 @@ type edgeHalf struct {
 	unread  []protocol.Feed // that moved and whose heads are damaged
 
 	hopeless drive.Despair
-	heldUp   []drive.Reaction // reissues that damaged records stopped
-	triedAt  protocol.Instant // when those were tried last
+	behind   *protocol.FeedSeq // since the core knows more of what the node writes: where that ended then
+	heldUp   []drive.Reaction  // reissues that damaged records stopped
+	triedAt  protocol.Instant  // when those were tried last
 }
 
 // startHalves makes the machines over what the disk holds.
@@ -231,6 +232,9 @@ func (n *node) react() {
 		f := h.facts[0]
 		h.facts = h.facts[1:]
 		n.w.fact(n, f)
+		if r, ok := f.(protocol.Regressed); ok && r.Origin == n.origin {
+			h.behind = &protocol.FeedSeq{Feed: r.Feed, Seq: r.Ours}
+		}
 		what := drive.OnFact(f, n.origin, n.core != nil && len(n.w.cores) == 1)
 		switch {
 		case what.Reissue != nil:
@@ -263,8 +267,12 @@ func (n *node) reissue(what drive.Reaction) {
 		var err error
 		old = n.ownOps(tx, what.Reissue.Space)
 		done, err = drive.Reissue(tx, n.rep, n.now(), n.identity(), what.Reissue.Feed, what.Reissue.Seq)
+		if err == nil {
+			n.checkLeft(tx)
+		}
 		return err
 	}, func(err error) {
+		n.half.behind = nil
 		if err != nil {
 			n.w.facts["ops_not_reissued"]++
 			full := errors.Is(err, memstore.ErrFull) // the store of a real node fails then, and its restart does this
@@ -328,9 +336,11 @@ func (n *node) renew(what drive.Reaction) {
 		origin, err := drive.Renew(tx, n.rep, n.identity())
 		if err == nil {
 			n.origin = origin
+			n.checkLeft(tx)
 		}
 		return err
 	}, func(err error) {
+		n.half.behind = nil
 		if err != nil {
 			n.w.facts["origin_not_renewed"]++
 			n.unstick(nil)

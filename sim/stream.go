@@ -495,6 +495,7 @@ func (r *reader) place() bool {
 		case err == nil:
 			r.short = 0
 			r.pos.Stream = s.id
+			r.n.checkPosition(r.pos)
 		case isRecreated(err):
 			s.w.facts["stream_replaced"]++
 			r.pos, r.short, r.begun, r.applied = drive.Position{Stream: s.id}, 0, false, 0

@@ -8,7 +8,8 @@ import (
 // lifecycle: sessions go through their states as the rules say. States shown
 // are legal and asked for; a move that was answered OK was legal from what its
 // node can have shown; one that was refused as illegal was not; every refusal
-// has a code. In the end the highest of the concurrent moves is shown: of the
+// has a code. A session that has ended takes nothing but moves, redactions and
+// erasure. In the end the highest of the concurrent moves is shown: of the
 // newest epoch (each reopening begins one), then of initialized < active <
 // paused < ended.
 //
@@ -36,6 +37,7 @@ func lifecycle(ix *index) Verdict {
 		for _, w := range s.moves {
 			s.judgeMove(j, w)
 		}
+		s.judgeWrites(j)
 	}
 	return j.done()
 }
