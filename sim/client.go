@@ -147,6 +147,12 @@ func (w *world) serve(in *intent, n *node, id int) {
 			w.refused(in, n, id, err)
 			return
 		}
+		for i := range a.Ops {
+			w.callOf[hollowName(&a.Ops[i])] = id
+			for _, name := range callNames(&a.Ops[i]) {
+				w.callOf[name] = id
+			}
+		}
 		if !in.level || len(a.Ops) == 0 {
 			w.answered(in, n, id, a, false)
 			return
@@ -159,12 +165,6 @@ func (w *world) answered(in *intent, n *node, id int, a drive.Answer, core bool)
 	in.done = true
 	if core {
 		w.checkCoreAck(n, in.call.Space, a.Ops[len(a.Ops)-1].Dot)
-	}
-	for i := range a.Ops {
-		w.callOf[hollowName(&a.Ops[i])] = id
-		for _, name := range callNames(&a.Ops[i]) {
-			w.callOf[name] = id
-		}
 	}
 	c := &w.history.Calls[id]
 	c.Outcome, c.End, c.Core, c.Version, c.Replayed = check.OK, w.now, core, a.Version.String(), a.Replayed

@@ -66,10 +66,10 @@ func (d *drawing) links() {
 // Source: the idea is that of buggification in FoundationDB (Zhou et al., SIGMOD
 // 2021), with a plan in place of switches in the code.
 var focuses = [...]func(*drawing){
-	(*drawing).calm, (*drawing).forks, (*drawing).forks, (*drawing).damage, (*drawing).leaders, (*drawing).holes,
+	(*drawing).calm, (*drawing).forks, (*drawing).forks, (*drawing).forks, (*drawing).damage, (*drawing).leaders, (*drawing).holes,
 	(*drawing).gone, (*drawing).idling, (*drawing).late, (*drawing).moves, (*drawing).clocks, (*drawing).losses,
 	(*drawing).disks, (*drawing).without, (*drawing).stores,
-	(*drawing).batches, (*drawing).ashes, (*drawing).fences,
+	(*drawing).batches, (*drawing).ashes,
 }
 
 func (d *drawing) focus() {
@@ -164,21 +164,6 @@ func (d *drawing) twoSpaces(name string) {
 			n.Spaces = []string{"*"}
 		}
 	}
-}
-
-// fences has a machine write other content under numbers that the core holds,
-// and the core take it off a new stream before it can tell the machine so.
-func (d *drawing) fences() {
-	l, twice := d.plan.Workload, d.edge()
-	l.Nodes, l.Roam, l.Every = []string{twice}, 0, d.about(200*time.Millisecond, time.Second)
-	d.more(Restore, 2, func(f *Fault) {
-		f.Nodes, f.Silent, f.For = []string{twice}, true, d.about(50*time.Millisecond, time.Second)
-		f.At, f.Ago = max(f.At, 10*time.Second), d.about(time.Second, 5*time.Second)
-		ahead := d.upTo(500 * time.Millisecond)
-		d.plan.Faults = append(d.plan.Faults,
-			Fault{Kind: Crash, At: f.At - ahead, For: ahead + d.about(time.Second, 5*time.Second), Nodes: d.cores},
-			Fault{Kind: StreamAway, At: f.At - ahead/2, For: time.Second})
-	})
 }
 
 // ashes has the core lose everything: what it held comes back from edges, also

@@ -95,13 +95,13 @@ func (n *node) refusedMessage(in any, err error) {
 // was let in again (I15).
 func (n *node) checkFence(in protocol.CoreInput, out protocol.CoreOutput) {
 	for _, f := range out.Facts {
-		if e, ok := f.(protocol.Equivocation); ok && !n.fenced(e.Origin) && !n.disk.full && !n.disk.failed {
+		if e, ok := f.(protocol.Equivocation); ok && !n.fenced(e.Origin, true) && !n.disk.full && !n.disk.failed {
 			n.w.problem("forks are kept as evidence (I15)", n.lane, "%s of %s forked at %d, and its origin is not fenced",
 				e.Origin, e.Space, e.Seq)
 		}
 	}
 	ask, ok := in.(protocol.AttachAsked)
-	if !ok || ask.Attach.Origin == "" || !n.fenced(ask.Attach.Origin) {
+	if !ok || ask.Attach.Origin == "" || !n.fenced(ask.Attach.Origin, false) {
 		return
 	}
 	for _, s := range out.Send {
@@ -111,14 +111,14 @@ func (n *node) checkFence(in protocol.CoreInput, out protocol.CoreOutput) {
 	}
 }
 
-func (n *node) fenced(o vclock.Origin) bool {
-	fenced := false
+// fenced reports whether an origin is fenced; unknown is for damaged records.
+func (n *node) fenced(o vclock.Origin, unknown bool) (fenced bool) {
 	err := n.disk.mem.View(func(r session.Reader) error {
 		list, err := replica.Fenced(r)
 		fenced = slices.Contains(list, o)
 		return err
 	})
-	return fenced || err != nil // damaged: nothing to compare with
+	return fenced || err != nil && unknown
 }
 
 // checkTaken is an oracle: a frame that was taken is held, with the history that
