@@ -383,36 +383,32 @@ func (w *world) heldElsewhere(n *node, f protocol.Feed) vclock.Seq {
 			most = max(most, w.agreed(n, o, f))
 		}
 	}
-	reach := most
-	for _, c := range w.cores {
-		reach = max(reach, w.readable(n, c, f, most))
-	}
-	return reach
+	return w.heldByStream(n, f, most)
 }
 
-// readable is how far a store that holds a feed up to a number can go on by what
-// a copy of the stream has for it, with the content that n holds.
-func (w *world) readable(n, c *node, f protocol.Feed, reach vclock.Seq) vclock.Seq {
-	s := w.bus.streams[protocol.Partition(f.Space, partitions)]
-	log, subject := s.copies[c].log, protocol.OpSubject(f, partitions)
+// heldByStream is how far a feed goes on from most by what the stream holds and
+// some core node has still to read. What follows a gap that nobody can fill is
+// no help.
+func (w *world) heldByStream(n *node, f protocol.Feed, most vclock.Seq) vclock.Seq {
+	s, subject := w.bus.streams[protocol.Partition(f.Space, partitions)], protocol.OpSubject(f, partitions)
 	for _, seq := range s.subjects[subject] {
-		if seq > min(s.committed, uint64(len(log))) || !w.unread(s, seq) {
-			continue
-		}
-		m := log[seq-1]
-		if m == nil || m.subject != subject {
-			continue
-		}
-		frame, err := drive.DecodeFrame(m.subject, m.data, partitions)
-		if err != nil {
-			w.facts["excuse_unreadable"]++
-			continue
-		}
-		if ours, ok := w.chain(n, f, frame.To()); ok && ours == frame.Last && frame.From <= reach+1 {
-			reach = max(reach, frame.To())
+		for _, c := range w.cores {
+			m := s.at(c, seq)
+			if m == nil || m.subject != subject || !w.unread(s, seq) {
+				continue
+			}
+			frame, err := drive.DecodeFrame(m.subject, m.data, partitions)
+			if err != nil {
+				w.facts["excuse_unreadable"]++
+				continue
+			}
+			if ours, ok := w.chain(n, f, frame.To()); ok && ours == frame.Last && frame.From <= most+1 {
+				most = max(most, frame.To())
+				break
+			}
 		}
 	}
-	return reach
+	return most
 }
 
 // unread reports whether some core node has still to read a message of a stream.

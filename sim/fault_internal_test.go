@@ -139,6 +139,32 @@ func TestHeldElsewhere(t *testing.T) {
 	}
 }
 
+// What a stream holds behind something that nobody holds is of no use.
+func TestWhatFollowsAGapIsNotHeld(t *testing.T) {
+	t.Parallel()
+	w := busy(t)
+	n := w.byLane["edge-1"]
+	first := w.writes(t, "edge-1")
+	w.pass(5 * time.Second)
+	second := w.writes(t, "edge-1")
+	w.pass(5 * time.Second)
+	for _, o := range w.nodes {
+		if o != n {
+			o.disk.mem = memstore.New()
+			clear(o.consumed)
+		}
+	}
+	w.excuse(n, nil)
+	w.wantExcused(t, "held by a stream")
+	s := w.bus.streams[protocol.Partition("default", partitions)]
+	frames := s.subjects[protocol.OpSubject(protocol.Feed{Space: "default", Origin: n.origin}, partitions)]
+	for _, c := range w.cores {
+		s.copies[c].log[frames[len(frames)-2]-1] = nil
+	}
+	w.excuse(n, nil)
+	w.wantExcused(t, "behind a gap", first, second)
+}
+
 // A clone is a second machine of the same name with a store of its own. What
 // only it holds is excused when it goes, what only the other holds is not.
 func TestClone(t *testing.T) {

@@ -89,13 +89,20 @@ func (n *node) askSubject(a protocol.AskSubject) {
 
 // shown gives the last committed message under a subject as a server shows it.
 func (s *stream) shown(c *node, subject string) (uint64, *stored) {
-	log := s.copies[c].log
 	for _, seq := range slices.Backward(s.subjects[subject]) {
-		if seq <= min(s.committed, uint64(len(log))) && log[seq-1] != nil && log[seq-1].subject == subject {
-			return seq, log[seq-1]
+		if m := s.at(c, seq); m != nil && m.subject == subject {
+			return seq, m
 		}
 	}
 	return 0, nil
+}
+
+// at gives the committed message of a number as a server shows it, or nil.
+func (s *stream) at(c *node, seq uint64) *stored {
+	if log := s.copies[c].log; seq <= min(s.committed, uint64(len(log))) {
+		return log[seq-1]
+	}
+	return nil
 }
 
 // atStream carries a request to the leader of a space's stream, and the answer
