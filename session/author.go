@@ -34,7 +34,9 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 	}
 	written, known, partly, err := replay(tx, &cmd)
 	if known && err == nil {
-		err = replayText(tx, &cmd, &written)
+		if err = replayText(tx, &cmd, &written); err == nil {
+			err = written.seal(tx, &cmd)
+		}
 	}
 	if known || err != nil {
 		return written, err
@@ -61,7 +63,10 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 		return written, err
 	}
 	written.Others = w.others
-	return written, w.settle()
+	if err := w.settle(); err != nil {
+		return written, err
+	}
+	return written, written.seal(tx, &cmd)
 }
 
 // check is what can be said of a command without looking at the session.

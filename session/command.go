@@ -95,5 +95,6 @@ type Written struct {
 	Ops      []Op          // what was emitted now, or under the same key before
 	Replayed bool          // the key was known and the request the same: nothing was written
 	Version  vclock.Vector // the session's vector after the (first) write
+	Seal     Seal          // for EditText: of Version
 	Others   []text.Edit   // for EditText: the others' edits since its base, transformed to follow its own
 }

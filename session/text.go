@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/causeway-sync/causeway/conflict/text"
@@ -46,6 +47,7 @@ func (TextEdit) isBody() {}
 type EditText struct {
 	Name  string
 	Base  *vclock.Vector // version of the session that the client saw; nil: the present one
+	Seal  Seal           // of Base, if the client has it
 	Edits []text.Edit    // each made on the text that the one before it left
 }
 
@@ -56,7 +58,7 @@ var (
 	ErrNoText      = errors.New("session: no such text")
 	ErrTextOutside = errors.New("session: edit lies outside the text")
 	ErrTextFull    = errors.New("session: text is full")
-	ErrBaseUnknown = errors.New("session: base holds what this node does not")
+	ErrBaseUnknown = errors.New("session: base is no version that this node knows")
 	ErrBaseTooOld  = errors.New("session: too much came since the base")
 )
 
@@ -140,6 +142,9 @@ func (w *author) editText(do *EditText) ([]Body, error) {
 	if !w.m.vector.Includes(base) {
 		return nil, fmt.Errorf("version %v: %w", base, ErrBaseUnknown)
 	}
+	if err := do.unsealed(w.tx, w.cmd.Space); err != nil {
+		return nil, err
+	}
 	merged, err := o.editAt(w.origin, base, do.Edits)
 	if err != nil {
 		return nil, fmt.Errorf("text %s: %w", do.Name, err)
@@ -205,16 +210,31 @@ func replayText(r Reader, cmd *Command, done *Written) error {
 	if !ok || do.Base == nil || len(done.Ops) == 0 {
 		return nil
 	}
+	if err := do.unsealed(r, cmd.Space); err != nil {
+		return err
+	}
 	op := &done.Ops[0]
 	key := textKey{cmd.Space, cmd.Session, do.Name}
 	o, err := openTextAt(r, key, op.Deps)
 	if err != nil {
 		return err
 	}
+	before := o.doc.String()
 	merged, err := o.editAt(op.Dot.Origin, *do.Base, do.Edits)
 	if err != nil {
 		return fmt.Errorf("text %s: %w", do.Name, err)
 	}
 	done.Others = merged.Others
+	x, ok := op.Body.(TextEdit)
+	if !ok || slices.Equal(x.Edits, effective(merged.Edits)) {
+		return nil
+	}
+	// The op was made again under another origin, by which the tie rule decides
+	// otherwise now: back to the text before it, and on as the op says.
+	back, err := text.Invert(before, merged.Edits...)
+	if err != nil {
+		return fmt.Errorf("text %s: %w", do.Name, err)
+	}
+	done.Others = slices.Concat(done.Others, back, x.Edits)
 	return nil
 }

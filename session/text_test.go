@@ -311,8 +311,8 @@ func TestTextIsSavedAsItGrows(t *testing.T) {
 	if _, err := ReadText(a.tx, nil, space, "s", "doc"); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.tx.gets - gets; got != 3 {
-		t.Errorf("reading a saved text took %d gets, want 3: session, head, text", got)
+	if got := a.tx.gets - gets; got != 4 {
+		t.Errorf("reading a saved text took %d gets, want 4: session, head, text, and for the seal the last op of an origin", got)
 	}
 }
 

@@ -409,7 +409,7 @@ func (o *openedText) version(events vclock.Vector) (text.Version, error) {
 	}
 	v, err := o.doc.Heads(events)
 	if errors.Is(err, text.ErrUnknownVersion) {
-		err = fmt.Errorf("base is no version of the session: %w", ErrInvalid)
+		err = fmt.Errorf("base is no version of the text: %w", ErrBaseUnknown)
 	}
 	return v, err
 }

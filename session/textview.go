@@ -11,7 +11,7 @@ import (
 type Text struct {
 	Name    string `json:"-"`
 	Text    string `json:"text"`
-	Version string `json:"version"` // of the session; goes back in as the base of edits
+	Version string `json:"version"` // of the session, with its seal; goes back in as the base of edits
 }
 
 // TextChange is what an op did to a text: edits made one after the other on the
@@ -39,7 +39,11 @@ func ReadText(r Reader, texts *Texts, space, session, name string) (Text, error)
 		return Text{}, fmt.Errorf("text %.140q: %w", name, ErrNoText)
 	}
 	shown, err := shownText(r, texts, k, h)
-	return Text{Name: name, Text: shown, Version: m.vector.String()}, err
+	if err != nil {
+		return Text{}, err
+	}
+	seal, err := SealOf(r, space, m.vector)
+	return Text{Name: name, Text: shown, Version: SealedVersion(m.vector, seal)}, err
 }
 
 func shownText(r Reader, texts *Texts, k textKey, h textHead) (string, error) {

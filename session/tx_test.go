@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -162,7 +163,21 @@ func (r *replica) apply(op Op, b []byte) error {
 	if err != nil {
 		return err
 	}
-	return PutRecord(r.tx, op.Space, op.Dot, Record{Slot: done.Slot, Bytes: b})
+	return r.put(&op, Record{Slot: done.Slot, Bytes: b})
+}
+
+// put stores a record with the chain of its feed.
+func (r *replica) put(op *Op, rec Record) error {
+	var before Record
+	key := OpKey(op.Space, op.Dot.Origin, op.Dot.Seq-1)
+	if b, ok := r.tx.values[string(key)]; ok {
+		var err error
+		if before, err = ParseRecord(key, b); err != nil {
+			return err
+		}
+	}
+	rec.Chain = sha256.Sum256(append(before.Chain[:], rec.Bytes...))
+	return PutRecord(r.tx, op.Space, op.Dot, rec)
 }
 
 // try carries out a command; a refusal must leave nothing behind.
@@ -204,7 +219,7 @@ func (r *replica) pull(from *replica, origin vclock.Origin, limit int) {
 			r.tb.Fatalf("DecodeOp of op %d of %s: %v", n+1, origin, err)
 		}
 		r.feeds[origin] = append(r.feeds[origin], b)
-		if err := PutRecord(r.tx, op.Space, op.Dot, Record{Bytes: b}); err != nil {
+		if err := r.put(&op, Record{Bytes: b}); err != nil {
 			r.tb.Fatal(err)
 		}
 		r.waiting = append(r.waiting, op)

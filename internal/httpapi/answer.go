@@ -109,7 +109,7 @@ func send(w http.ResponseWriter, status int, media string, body []byte) {
 // writeStatus sets the headers of a write's answer and gives its status: 202
 // if the client asked for more durability than it got.
 func writeStatus(w http.ResponseWriter, ans *Answer, status int) (version string, code int) {
-	version = ans.Version.String()
+	version = session.SealedVersion(ans.Version, ans.Seal)
 	w.Header()[headerVersion] = []string{version}
 	if ans.Replayed {
 		w.Header()[headerReplayed] = []string{"true"}

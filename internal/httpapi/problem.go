@@ -85,7 +85,7 @@ var kinds = []problemKind{
 	{409, "message_redacted", "message is redacted"},
 	{409, "wrong_kind", "path holds something of another kind"},
 	{409, "counter_overflow", "counter would overflow"},
-	{409, "base_unknown", "base holds what this node does not hold yet"},
+	{409, "base_unknown", "base is no version that this node knows"},
 	{409, "base_too_old", "too much was written since the base"},
 	{410, "session_erased", "session was erased"},
 	{410, "session_expired", "session has expired"},

@@ -229,7 +229,7 @@ func ifMatch(r *http.Request) (*vclock.Vector, error) {
 }
 
 func version(token, field string) (vclock.Vector, error) {
-	v, err := vclock.Parse(token)
+	v, _, err := session.ParseSealed(token)
 	if err != nil {
 		return v, problem("bad_version", "%s: %v", field, err).at(field)
 	}

@@ -46,6 +46,7 @@ const (
 // Answer is the outcome of a write.
 type Answer struct {
 	Version    vclock.Vector
+	Seal       session.Seal // for EditText: of Version
 	Durability Durability
 	Degraded   bool // Core was asked for and could not be had in time
 	Replayed   bool // the idempotency key was known: this is the first answer again

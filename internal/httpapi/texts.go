@@ -102,9 +102,12 @@ func (rd reader) base(v []byte, do *session.EditText) error {
 	if err != nil {
 		return err
 	}
-	at, err := version(token, "base")
-	do.Base = &at
-	return err
+	at, seal, err := session.ParseSealed(token)
+	if err != nil {
+		return problem("bad_version", "base: %v", err).at("base")
+	}
+	do.Base, do.Seal = &at, seal
+	return nil
 }
 
 func (rd reader) textEdit(b []byte, path string) (text.Edit, error) {

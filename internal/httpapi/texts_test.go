@@ -24,6 +24,7 @@ func textRefusals() []refusal {
 		{"unknown member of an edit of a text", 422, "unknown_field", edits(`{"edits":[{"at":0}]}`)},
 		{"half of a surrogate pair", 400, "invalid_utf8", edits(`{"edits":[{"pos":0,"ins":"\ud83d!"}]}`)},
 		{"base that is no version", 400, "bad_version", edits(`{"base":"!","edits":[{"pos":0,"ins":"x"}]}`)},
+		{"base with a broken seal", 400, "bad_version", edits(`{"base":".AAAA","edits":[{"pos":0,"ins":"x"}]}`)},
 		{"1,025 edits of a text", 413, "batch_too_large", edits(`{"edits":[` + many + `]}`)},
 		{"edit behind the end of a text", 422, "edit_outside_text", edits(`{"edits":[{"pos":6,"ins":"x"}]}`)},
 		{"delete behind the end of a text", 422, "edit_outside_text", edits(`{"edits":[{"pos":1,"del":5}]}`)},
@@ -69,6 +70,19 @@ func TestTexts(t *testing.T) {
 		if err != nil || !strings.Contains(got, `"`+mine+`"`) {
 			t.Errorf("the client's text is %q, %v; the node's is %s", mine, err, got)
 		}
+	}
+}
+
+// TestSealedVersions uses the version of a text where any version goes.
+func TestSealedVersions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	version := f.do(request("GET", at("s-1", ""), "")).Header().Get("Etag")
+	sealed := strings.Trim(version, `"`) + ".AAAAAAAA"
+	f.must(t, "GET", at("s-1", "changes?since="+sealed), "")
+	body := `{"base":"` + sealed + `","edits":[{"pos":0,"ins":"x"}]}`
+	if w := f.do(request("POST", at("s-1", "texts/notes/edits"), body, "If-Match", sealed)); w.Code != http.StatusOK {
+		t.Errorf("edit with a sealed base and condition = %d %s", w.Code, w.Body)
 	}
 }
 

@@ -63,7 +63,7 @@ func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Dur
 // answer puts together what the client is told, after waiting for the level
 // that it asked for.
 func (n *Node) answer(ctx context.Context, cmd session.Command, w drive.Answer, level httpapi.Durability) httpapi.Answer {
-	a := httpapi.Answer{Version: w.Version, Durability: httpapi.Local, Replayed: w.Replayed, Document: w.Document}
+	a := httpapi.Answer{Version: w.Version, Seal: w.Seal, Durability: httpapi.Local, Replayed: w.Replayed, Document: w.Document}
 	if level == httpapi.Core && len(w.Ops) > 0 {
 		last := w.Ops[len(w.Ops)-1].Dot
 		if n.atCore(cmd.Space, last) || n.awaitCore(ctx, cmd.Space, last) {
