@@ -49,6 +49,7 @@ func Draw(seed uint64, shape Shape) *Plan {
 		p.Window = 0
 		each := 4 * (p.Net.Delay + p.Net.Jitter + 50*time.Millisecond)
 		p.Workload.Every = max(p.Workload.Every, each*time.Duration(p.Workload.Clients*max(p.Workload.Batch, 1)/p.Budget))
+		d.thin(each / time.Duration(p.Budget))
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	if slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == StreamLoss && f.Cut }) {

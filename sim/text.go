@@ -44,20 +44,17 @@ func Typed(seen, value string, n int) (edits []text.Edit, word string, drops []s
 
 // editor is what a client knows of a text: how it was at a version.
 type editor struct {
-	text  string
-	base  vclock.Vector
-	since time.Duration
+	text string
+	base vclock.Vector
+	seal session.Seal
 }
 
 // prepareText edits the text as the client last saw it, which may be long ago;
-// it looks only if it has never seen it, or if what it saw may be gone.
+// it looks only if it has never seen it, or if its last edit was refused.
 func (w *world) prepareText(in *intent, n *node) bool {
 	in.target = TextName(in.call.Target)
 	at := in.textPlace()
 	e, known := in.client.texts[at]
-	if resets := w.history.Resets; len(resets) > 0 && resets[len(resets)-1].At >= e.since {
-		known = false
-	}
 	if !known {
 		look := &intent{call: in.call, client: in.client}
 		look.call.Kind = CallRead
@@ -74,13 +71,21 @@ func (w *world) prepareText(in *intent, n *node) bool {
 		if err != nil {
 			panic(fmt.Sprintf("sim: want a version in what was read, have %q", seen.Version))
 		}
-		e = editor{text: seen.Texts[in.target], base: base, since: w.now}
+		e = editor{text: seen.Texts[in.target], base: base}
+		err = n.view(func(r session.Reader) (err error) {
+			e.seal, err = session.SealOf(r, in.call.Space, base)
+			return err
+		})
+		if err != nil {
+			w.facts["seal_unreadable"]++
+			return false
+		}
 		in.client.texts[at] = e
 	}
 	in.client.typed++
 	edits, word, drops := Typed(e.text, w.value(), in.client.typed)
 	in.values, in.drops, in.before = []check.Value{{ID: in.target, Value: word}}, drops, e
-	in.do = session.EditText{Name: in.target, Base: &e.base, Edits: edits}
+	in.do = session.EditText{Name: in.target, Base: &e.base, Seal: e.seal, Edits: edits}
 	return true
 }
 
@@ -95,10 +100,6 @@ func (w *world) typed(in *intent, n *node, a drive.Answer) {
 	if !ok {
 		return
 	}
-	if slices.ContainsFunc(w.running, func(f *fault) bool { return displaces(f.Fault) }) {
-		in.forgets() // places may name other ops than those that the client saw
-		return
-	}
 	now, err := text.Patch(in.before.text, do.Edits...)
 	if err == nil {
 		now, err = text.Patch(now, a.Others...)
@@ -107,13 +108,13 @@ func (w *world) typed(in *intent, n *node, a drive.Answer) {
 		w.problem(answersBring, n.lane, "the answer to an edit of %s does not fit the client's text: %v", in.textPlace(), err)
 		return
 	}
-	in.client.texts[in.textPlace()] = editor{text: now, base: a.Version, since: w.now}
+	in.client.texts[in.textPlace()] = editor{text: now, base: a.Version, seal: a.Seal}
 	var shown session.Text
 	err = n.view(func(r session.Reader) (err error) {
 		shown, err = session.ReadText(r, &n.texts, in.call.Space, in.call.Session, do.Name)
 		return err
 	})
-	if err == nil && shown.Version == a.Version.String() && shown.Text != now {
+	if err == nil && shown.Version == session.SealedVersion(a.Version, a.Seal) && shown.Text != now {
 		w.problem(answersBring, n.lane, "the answer to an edit of %s brings the client to %q, the node shows %q",
 			in.textPlace(), now, shown.Text)
 	}
@@ -144,18 +145,10 @@ func (n *node) showTexts(r session.Reader, doc *session.Document, seen *check.Se
 	return nil
 }
 
-// displaces reports whether a fault can give one op two contents, or take away
-// one that others were made on. Places in a text refer to ops by name, so edits
-// may then stand elsewhere than where they were made: no checker can tell what
-// must be seen.
-func displaces(f *Fault) bool {
-	return f.Kind == Clone || f.Kind == BitFlip || f.Kind == Restore && f.Silent
-}
-
 // texts draws people who edit texts beside everything else, in one seed of four.
 func (d *drawing) texts() {
 	l := d.plan.Workload
-	if l == nil || !d.one(4) || slices.ContainsFunc(d.plan.Faults, func(f Fault) bool { return displaces(&f) }) {
+	if l == nil || !d.one(4) {
 		return
 	}
 	space := "default"
@@ -182,4 +175,19 @@ func (d *drawing) texts() {
 		}
 	}
 	slices.SortStableFunc(d.plan.Calls, func(a, b Call) int { return cmp.Compare(a.At, b.At) })
+}
+
+// thin has the typists type no faster than once in a while.
+func (d *drawing) thin(least time.Duration) {
+	next := time.Duration(0)
+	d.plan.Calls = slices.DeleteFunc(d.plan.Calls, func(c Call) bool {
+		if c.Kind != CallText {
+			return false
+		}
+		early := c.At < next
+		if !early {
+			next = c.At + least
+		}
+		return early
+	})
 }

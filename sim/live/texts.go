@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/sim"
@@ -20,14 +21,19 @@ func (p *people) prepareText(ctx context.Context, in *intent, m *member) bool {
 		return false
 	}
 	in.target = sim.TextName(in.call.Target)
+	base, place := seen.Version, sessionPath(in.call.Space, in.call.Session)+"/texts/"+url.PathEscape(in.target)
+	var sealed session.Text
+	if err := p.web.get(ctx, m.url(), place, &sealed); err == nil && strings.HasPrefix(sealed.Version, base+".") {
+		base = sealed.Version // with the seal that only the text itself has
+	}
 	p.mu.Lock()
 	p.typed[in.call.Client]++
 	edits, word, drops := sim.Typed(seen.Texts[in.target], p.value(), p.typed[in.call.Client])
 	p.mu.Unlock()
 	in.values, in.drops = []check.Value{{ID: in.target, Value: word}}, drops
 	in.q.method = http.MethodPost
-	in.q.path = sessionPath(in.call.Space, in.call.Session) + "/texts/" + url.PathEscape(in.target) + "/edits"
-	in.q.body = jsonOf(map[string]any{"base": seen.Version, "edits": edits})
+	in.q.path = place + "/edits"
+	in.q.body = jsonOf(map[string]any{"base": base, "edits": edits})
 	return true
 }
 
