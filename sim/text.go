@@ -77,7 +77,7 @@ func (w *world) prepareText(in *intent, n *node) bool {
 			return err
 		})
 		if err != nil {
-			w.facts["seal_unreadable"]++
+			w.facts["excuse_unreadable"]++
 			return false
 		}
 		in.client.texts[at] = e
