@@ -233,10 +233,15 @@ func (e *Edge) attached(at Instant, m Attached, out *EdgeOutput) error {
 // forgotten notes that a core holds a feed of the origin that we write under
 // and of which we hold nothing: our storage was restored to before its first op.
 // The core does not deliver it, because who writes a feed is thought to have it.
+// Those of our former origins it delivers.
 func (e *Edge) forgotten(s SpaceState, out *EdgeOutput) {
 	for _, theirs := range s.Feeds {
 		feed := Feed{Space: s.Space, Origin: theirs.Origin}
-		if theirs.Origin == e.cfg.Origin && theirs.Seq > 0 && e.feeds[feed] == nil {
+		if e.feeds[feed] != nil || NodeOf(theirs.Origin) != e.cfg.Node {
+			continue
+		}
+		e.ahead[feed] = max(e.ahead[feed], theirs.Seq)
+		if theirs.Origin == e.cfg.Origin && theirs.Seq > 0 {
 			out.fact(Regressed{Feed: feed, Theirs: theirs.Seq})
 		}
 	}

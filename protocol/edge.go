@@ -254,12 +254,13 @@ type Edge struct {
 	core string // to attach to; empty: none
 
 	feeds    map[Feed]*upFeed
-	order    []*upFeed // all of them, by feed
-	formers  []*upFeed // of our own, of earlier origins and not settled
-	renewals int       // new origins since the start
-	busy     []*upFeed // those with something to send or to be released, by feed
-	turn     int       // which of them begins
-	touched  *upFeed   // the last one stepped, for mustHold
+	order    []*upFeed           // all of them, by feed
+	formers  []*upFeed           // of our own, of earlier origins and not settled
+	ahead    map[Feed]vclock.Seq // of our own that cores hold and we do not
+	renewals int                 // new origins since the start
+	busy     []*upFeed           // those with something to send or to be released, by feed
+	turn     int                 // which of them begins
+	touched  *upFeed             // the last one stepped, for mustHold
 	attempt  uint64
 	required int
 	stores   map[string]*storeSeen
@@ -280,6 +281,7 @@ func NewEdge(cfg EdgeConfig, rng *rand.Rand) (*Edge, error) {
 		cfg:      cfg,
 		rng:      rng,
 		feeds:    map[Feed]*upFeed{},
+		ahead:    map[Feed]vclock.Seq{},
 		required: cfg.StoresRequired,
 		stores:   map[string]*storeSeen{},
 	}, nil

@@ -133,7 +133,8 @@ func (f *upFeed) known(n vclock.Seq) (Chain, bool) {
 func (e *Edge) feed(feed Feed) *upFeed {
 	f := e.feeds[feed]
 	if f == nil {
-		f = &upFeed{Feed: feed, own: NodeOf(feed.Origin) == e.cfg.Node, next: 1}
+		f = &upFeed{Feed: feed, own: NodeOf(feed.Origin) == e.cfg.Node, next: 1, shown: e.ahead[feed]}
+		delete(e.ahead, feed)
 		e.feeds[feed] = f
 		i, _ := slices.BinarySearchFunc(e.order, feed, (*upFeed).compare)
 		e.order = slices.Insert(e.order, i, f)
@@ -364,7 +365,7 @@ func (e *Edge) Known(feed Feed) (through vclock.Seq, told bool) {
 	f := e.feeds[feed]
 	switch {
 	case f == nil:
-		return 0, told
+		return e.ahead[feed], told
 	case f.search != nil:
 		return f.search.at - 1, told
 	default:

@@ -11,6 +11,7 @@ import (
 	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/sim/check"
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // edgeHalf drives the edge half of the sync machine, as node.Sync does.
@@ -266,7 +267,8 @@ func (n *node) reissue(what drive.Reaction) {
 	n.update(forSync, func(tx session.Tx) error {
 		var err error
 		old = n.ownOps(tx, what.Reissue.Space)
-		done, err = drive.Reissue(tx, n.rep, n.now(), n.identity(), what.Reissue.Feed, what.Reissue.Seq)
+		done, err = drive.Reissue(tx, n.rep, n.now(), n.identity(), what.Reissue.Feed, what.Reissue.Seq,
+			n.known)
 		if err == nil {
 			n.checkLeft(tx)
 		}
@@ -315,6 +317,12 @@ func (n *node) reissue(what drive.Reaction) {
 		}
 		n.unstick(told)
 	})
+}
+
+// known is how far other nodes, or the stream, may hold a feed of the node's own.
+func (n *node) known(f protocol.Feed) vclock.Seq {
+	through, _ := n.half.machine.Known(f)
+	return through
 }
 
 // reissueLater tries those reissues again that damaged records held up.

@@ -47,7 +47,7 @@ func Facts() []string {
 	names := []string{
 		"clock_behind", "commits_missing", "excuse_unreadable", "fork_refused", "frame_dropped", "frame_refused",
 		"message_copied", "message_dropped", "message_lost", "message_refused", "messages_missing", "no_responders",
-		"op_in_between", "op_lost", "op_not_given_up", "op_orphaned", "ops_not_reissued", "ops_reissued",
+		"books_unreadable", "op_in_between", "op_lost", "op_not_given_up", "op_orphaned", "ops_not_reissued", "ops_reissued",
 		"origin_not_renewed", "origin_renewed", "read_in_fork", "record_beyond_repair", "record_damaged", "record_repaired",
 		"stamp_ahead", "stamp_behind", "storage_moved", "storage_unusable", "stream_replaced", "subject_head_unreadable", "unknown_op_kept", "unreachable",
 	}

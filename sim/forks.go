@@ -166,7 +166,7 @@ func (w *world) acknowledgedAtCore(op *session.Op) bool {
 
 // excuseBetween excuses the ops that a node wrote under a newer origin before it
 // made those behind a number of a feed again: they say that they follow numbers
-// that have another content now. Core stores have them already; what has not left
+// that have another content now. Others may have them already; what has not left
 // the node must have been made again as well.
 func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vclock.Origin) {
 	err := n.disk.mem.View(func(r session.Reader) error {
@@ -175,8 +175,7 @@ func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vc
 			if !newer || op.Deps.At(f.Origin) <= cut {
 				return
 			}
-			released, err := replica.ReleasedOf(r, protocol.Feed{Space: f.Space, Origin: op.Dot.Origin})
-			if err == nil && released < op.Dot.Seq {
+			if n.known(protocol.Feed{Space: f.Space, Origin: op.Dot.Origin}) < op.Dot.Seq {
 				w.problem("what forked is made again as it was", n.lane, "%v follows op %d of %s, which was taken out behind %d",
 					op.Dot, op.Deps.At(f.Origin), f.Origin, cut)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // inVain collects the ops of our own that nobody had, for the loop that decides
@@ -125,6 +126,12 @@ func (s *Sync) despair(ctx context.Context) {
 	}
 }
 
+// known is how far other nodes, or the stream, may hold a feed of our own.
+func (s *Sync) known(f protocol.Feed) vclock.Seq {
+	through, _ := s.machine.Known(f)
+	return through
+}
+
 // reissueLater tries those reissues again that damaged records held up.
 func (s *Sync) reissueLater(ctx context.Context) {
 	if len(s.heldUp) == 0 || time.Since(s.triedAt) < drive.RepairEvery {
@@ -142,7 +149,7 @@ func (s *Sync) reissueLater(ctx context.Context) {
 // If a damaged record is in the way, it is tried again.
 func (s *Sync) reissue(ctx context.Context, what drive.Reaction) bool {
 	before := s.node.Origin()
-	done, err := s.node.Reissue(ctx, what.Reissue.Feed, what.Reissue.Seq, what.Why)
+	done, err := s.node.Reissue(ctx, what.Reissue.Feed, what.Reissue.Seq, s.known, what.Why)
 	switch {
 	case errors.Is(err, session.ErrCorrupt):
 		s.heldUp = append(s.heldUp, what)

@@ -142,7 +142,7 @@ func TestReissueTakesANewOrigin(t *testing.T) {
 	old := protocol.Feed{Space: "default", Origin: n.Origin()}
 	write(t, n, "s", say)
 	write(t, n, "s", say)
-	if _, err := n.Reissue(t.Context(), old, 1, "test"); err != nil {
+	if _, err := n.Reissue(t.Context(), old, 1, func(protocol.Feed) vclock.Seq { return 0 }, "test"); err != nil {
 		t.Fatal(err)
 	}
 	if n.Origin() == old.Origin {

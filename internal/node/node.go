@@ -195,11 +195,13 @@ func (n *Node) Origin() vclock.Origin {
 
 // Reissue makes ops of our own that collide with the core's again under a new
 // origin; see [drive.Reissue].
-func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, why string) (drive.Reissued, error) {
+func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, known func(protocol.Feed) vclock.Seq, why string) (
+	drive.Reissued, error,
+) {
 	var done drive.Reissued
 	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
 		var err error
-		done, err = drive.Reissue(tx, n.replica, n.now(), n.identity(), f, after)
+		done, err = drive.Reissue(tx, n.replica, n.now(), n.identity(), f, after, known)
 		return err
 	})
 	if err != nil {

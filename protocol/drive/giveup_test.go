@@ -253,7 +253,7 @@ func TestReissueOverAStandIn(t *testing.T) {
 	p.rot(f, 4)
 	reissue := func() (done Reissued, err error) {
 		err = p.disk.Update(func(tx session.Tx) (err error) {
-			done, err = Reissue(tx, p.rep, p.now(), p.id, f, 2)
+			done, err = Reissue(tx, p.rep, p.now(), p.id, f, 2, nowhere)
 			return err
 		})
 		return done, err

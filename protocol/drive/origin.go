@@ -87,20 +87,21 @@ type Reissued struct {
 }
 
 // Reissue makes the ops behind number after of a feed of our own, which collide
-// with the core's, again under a new origin; see [replica.Replica.Reissue]. The
+// with the core's, again under a new origin; see [replica.Replica.Reissue]. Known
+// is what [protocol.Edge.Known] says of our feeds. The
 // origin is taken in the same transaction, so that nothing is written in
 // between that depends on what moves. What was made again may wait for what the
 // core holds in place of the old; then the node goes on under one more origin:
 // of one origin a session takes no earlier op after a later one. After the
 // commit: [Moved.Reset] each feed to its Cut, then note Grown, then give the machine
 // what [Reissued.Inputs] says.
-func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, f protocol.Feed, after vclock.Seq) (
-	Reissued, error,
-) {
+func Reissue(tx session.Tx, rep *replica.Replica, now replica.Now, id Identity, f protocol.Feed, after vclock.Seq,
+	known func(protocol.Feed) vclock.Seq,
+) (Reissued, error) {
 	if err := leave(tx, rep, id, f); err != nil {
 		return Reissued{}, err
 	}
-	cut, err := rep.Reissue(tx, now, f, after)
+	cut, err := rep.Reissue(tx, now, f, after, known)
 	done := Reissued{Cut: cut, Origin: rep.Origin()}
 	if err != nil || len(cut) == 0 {
 		return done, err

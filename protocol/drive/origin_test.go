@@ -46,6 +46,9 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// nowhere is what is known of ops that never left their node.
+func nowhere(protocol.Feed) vclock.Seq { return 0 }
+
 // TestReissue makes ops behind a fork again; a replica that never saw the fork
 // reads the same.
 func TestReissue(t *testing.T) {
@@ -58,7 +61,7 @@ func TestReissue(t *testing.T) {
 	old := p.feed()
 	reissue := func() (done Reissued) {
 		p.update(func(tx session.Tx) (err error) {
-			done, err = Reissue(tx, p.rep, p.now(), p.id, old, 1)
+			done, err = Reissue(tx, p.rep, p.now(), p.id, old, 1, nowhere)
 			return err
 		})
 		return done
@@ -66,7 +69,7 @@ func TestReissue(t *testing.T) {
 	// A transaction that is not kept leaves no trace but the replica's origin.
 	full := errors.New("disk full")
 	err := p.disk.Update(func(tx session.Tx) error {
-		_, err := Reissue(tx, p.rep, p.now(), p.id, old, 1)
+		_, err := Reissue(tx, p.rep, p.now(), p.id, old, 1, nowhere)
 		return errors.Join(err, full)
 	})
 	if !errors.Is(err, full) || p.head(old).Seq != 3 {
@@ -114,7 +117,7 @@ func TestReissueOfWhatHasToWait(t *testing.T) {
 	p.must("s", say("after the answer"))
 	var done Reissued
 	p.update(func(tx session.Tx) (err error) {
-		done, err = Reissue(tx, p.rep, p.now(), p.id, old, 2)
+		done, err = Reissue(tx, p.rep, p.now(), p.id, old, 2, nowhere)
 		return err
 	})
 	if done.Origin == done.Grown.Origin || done.Origin != p.rep.Origin() {
@@ -149,7 +152,7 @@ func TestReissueKeepsAFreshOrigin(t *testing.T) {
 		t.Fatal("Renew kept the origin")
 	}
 	p.update(func(tx session.Tx) error {
-		done, err := Reissue(tx, p.rep, p.now(), p.id, old, 1)
+		done, err := Reissue(tx, p.rep, p.now(), p.id, old, 1, nowhere)
 		if done.Grown.Origin != fresh {
 			t.Errorf("Reissue under %s, want %s", done.Grown.Origin, fresh)
 		}
@@ -167,7 +170,7 @@ func TestReissueAfterARestore(t *testing.T) {
 	old := p.feed()
 	reissue := func(f protocol.Feed, after vclock.Seq) (done Reissued) {
 		p.update(func(tx session.Tx) (err error) {
-			done, err = Reissue(tx, p.rep, p.now(), p.id, f, after)
+			done, err = Reissue(tx, p.rep, p.now(), p.id, f, after, nowhere)
 			return err
 		})
 		return done

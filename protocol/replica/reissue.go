@@ -19,9 +19,10 @@ const MaxReissue = 2000
 // ends at after and takes what the core holds in their place. Messages that were
 // named by their dot get the name of their new dot.
 //
-// What was written since under other origins of this node, is not released, and
-// depends on what is taken out, is taken out and made again with it: its
-// dependencies would come with other content, or never. Reissue returns the
+// What was written since under other origins of this node, is known to be nowhere
+// else, and depends on what is taken out, is taken out and made again with it: its
+// dependencies would come with other content, or never. Known gives how far other
+// nodes, or the stream, may hold a feed. Reissue returns the
 // heads of all feeds that were cut, f first; none if there was nothing to do.
 // More than MaxReissue ops are refused, with nothing changed.
 //
@@ -31,11 +32,13 @@ const MaxReissue = 2000
 // Nobody else can depend on the ops that are taken out: had they left this node,
 // the core would hold them and the feed would not have forked there, and what
 // depends on them goes up only when a core store has them.
-func (r *Replica) Reissue(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq) ([]protocol.FeedHead, error) {
+func (r *Replica) Reissue(tx session.Tx, now Now, f protocol.Feed, after vclock.Seq, known func(protocol.Feed) vclock.Seq) (
+	[]protocol.FeedHead, error,
+) {
 	if f.Origin == r.origin {
 		return nil, fmt.Errorf("reissue %s: the replica still writes under it", f.Origin)
 	}
-	c := cutting{r: r, tx: tx, space: f.Space, ops: make(map[vclock.Origin][]session.Op)}
+	c := cutting{r: r, tx: tx, space: f.Space, known: known, ops: make(map[vclock.Origin][]session.Op)}
 	if err := c.cut(f.Origin, after); err != nil || len(c.ops[f.Origin]) == 0 {
 		return nil, err
 	}
@@ -59,6 +62,7 @@ type cutting struct {
 	r       *Replica
 	tx      session.Tx
 	space   string
+	known   func(protocol.Feed) vclock.Seq
 	origins []vclock.Origin // in the order in which they were cut
 	ops     map[vclock.Origin][]session.Op
 	count   int
@@ -125,14 +129,14 @@ func (c *cutting) cutDependents() error {
 	return nil
 }
 
-// firstDependent gives the number of the first op of a feed that is not released
+// firstDependent gives the number of the first op of a feed that is nowhere else
 // and depends on what is taken out, of those that are not taken out; 0 for none.
 func (c *cutting) firstDependent(h FeedHead) (vclock.Seq, error) {
 	released, err := ReleasedOf(c.tx, h.Feed)
 	if err != nil {
 		return 0, err
 	}
-	for seq := released + 1; seq <= h.Seq; seq++ {
+	for seq := max(released, c.known(h.Feed)) + 1; seq <= h.Seq; seq++ {
 		if c.takes(vclock.Dot{Origin: h.Origin, Seq: seq}) {
 			return 0, nil
 		}

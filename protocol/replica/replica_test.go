@@ -302,6 +302,9 @@ func TestRestoreDamagedRecord(t *testing.T) {
 	}
 }
 
+// nowhere is what is known of ops that never left their node.
+func nowhere(protocol.Feed) vclock.Seq { return 0 }
+
 // A node that was set back and wrote on collides with what the core holds of
 // its feed. Its own ops are made again under a new origin; together with the
 // core's everything is there (F36).
@@ -322,7 +325,7 @@ func TestReissueAfterFork(t *testing.T) {
 	set.must("s", session.EditMessage{ID: session.MessageID(&w.Ops[0]), Content: []byte(`"edited"`)}, "")
 	if err := set.update(func(tx session.Tx) error {
 		set.r.Renew("e~2")
-		_, err := set.r.Reissue(tx, set.now(), feed("e~1"), first.Dot.Seq)
+		_, err := set.r.Reissue(tx, set.now(), feed("e~1"), first.Dot.Seq, nowhere)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -403,7 +406,7 @@ func TestWriteBetweenRenewalAndReissue(t *testing.T) {
 	set.r.Renew("e~3")
 	set.must("s", session.EditMessage{ID: session.MessageID(&between), Content: []byte(`"edited"`)}, "")
 	if err := set.update(func(tx session.Tx) error {
-		if _, err := set.r.Reissue(tx, set.now(), feed("e~1"), 2); err == nil {
+		if _, err := set.r.Reissue(tx, set.now(), feed("e~1"), 2, nowhere); err == nil {
 			t.Error("reissue under an origin that has written: no error")
 		}
 		return errUndo
@@ -413,7 +416,7 @@ func TestWriteBetweenRenewalAndReissue(t *testing.T) {
 	set.r.Renew("e~4")
 	var cut []string
 	if err := set.update(func(tx session.Tx) error {
-		heads, err := set.r.Reissue(tx, set.now(), feed("e~1"), 2)
+		heads, err := set.r.Reissue(tx, set.now(), feed("e~1"), 2, nowhere)
 		for _, h := range heads {
 			cut = append(cut, fmt.Sprint(h.Origin, " ", h.Seq))
 		}
@@ -446,24 +449,40 @@ func TestWriteBetweenRenewalAndReissue(t *testing.T) {
 	})
 }
 
-// TestReissueLeavesWhatIsReleased: what core stores hold stays under its number,
-// also where it depends on what is taken out.
-func TestReissueLeavesWhatIsReleased(t *testing.T) {
+// TestReissueLeavesWhatOthersHold: what core stores hold stays under its number,
+// also where it depends on what is taken out. The outbox cursor tells, or who
+// spoke with a core.
+func TestReissueLeavesWhatOthersHold(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, "e~1")
 	p.must("s", session.OpenSession{}, "")
 	p.must("s", say("forked"), "")
 	p.r.Renew("e~2")
 	p.must("s", say("released"), "")
-	p.must("s", say("not released"), "")
+	p.must("s", say("at a core"), "")
+	p.must("s", say("nowhere else"), "")
 	p.r.Renew("e~3")
 	if err := p.update(func(tx session.Tx) error {
 		if err := replica.KeepReleased(tx, feed("e~2"), 1); err != nil {
 			return err
 		}
-		heads, err := p.r.Reissue(tx, p.now(), feed("e~1"), 1)
-		if len(heads) != 2 || heads[0].Seq != 1 || heads[1].Seq != 1 {
-			t.Errorf("cut are %+v, want e~1 and e~2 at 1", heads)
+		_, err := p.r.Reissue(tx, p.now(), feed("e~1"), 1, nowhere)
+		if h, _ := replica.HeadOf(tx, feed("e~2")); err != nil || h.Seq != 1 {
+			t.Errorf("e~2, of which one op is released, is cut to %d (%v), want 1", h.Seq, err)
+		}
+		return errUndo
+	}); !errors.Is(err, errUndo) {
+		t.Fatal(err)
+	}
+	if err := p.update(func(tx session.Tx) error {
+		heads, err := p.r.Reissue(tx, p.now(), feed("e~1"), 1, func(f protocol.Feed) vclock.Seq {
+			if f == feed("e~2") {
+				return 2
+			}
+			return 0
+		})
+		if len(heads) != 2 || heads[0].Seq != 1 || heads[1].Seq != 2 {
+			t.Errorf("cut are %+v, want e~1 to 1 and e~2 to 2", heads)
 		}
 		return err
 	}); err != nil {
