@@ -14,8 +14,8 @@ import (
 // checkBooks is an oracle: in the end the records of a store fit together. A feed
 // has the ops up to its head and none behind it; an op is either in its session,
 // at a place of its own, or noted as one that waits, and as many wait as are
-// counted (I20). What cannot be read is not judged. Of an erased session no places
-// are left: ops that are put back there have none.
+// counted (I20). What cannot be read is not judged. An op that was put back has no
+// place in an erased session, and none where the session's log is damaged.
 func (n *node) checkBooks(space string) {
 	const promise = "the records of a store fit together (I20)"
 	b, err := n.readBooks(space)
@@ -41,7 +41,7 @@ type filed struct {
 	dot     vclock.Dot
 	session string
 	slot    uint64
-	erased  bool // its session
+	put     bool // back, where nothing tells its place
 }
 
 func (n *node) readBooks(space string) (*books, error) {
@@ -68,7 +68,6 @@ func (n *node) readBooks(space string) (*books, error) {
 }
 
 func (b *books) readOps(r session.Reader, space string) error {
-	erased := map[string]bool{}
 	for e, err := range r.Scan(session.OpsPrefix(space), nil, false) {
 		if err != nil {
 			return err
@@ -85,11 +84,13 @@ func (b *books) readOps(r session.Reader, space string) error {
 		if err != nil {
 			return err
 		}
-		if _, known := erased[op.Session]; rec.Slot == 0 && !known {
-			_, err := session.View(r, space, op.Session)
-			erased[op.Session] = errors.Is(err, session.ErrSessionErased)
+		put := false
+		if rec.Slot == 0 {
+			_, gone := session.View(r, space, op.Session)
+			_, err := session.SlotOf(r, space, op.Session, dot)
+			put = errors.Is(gone, session.ErrSessionErased) || errors.Is(err, session.ErrCorrupt)
 		}
-		b.ops = append(b.ops, filed{dot, op.Session, rec.Slot, erased[op.Session]})
+		b.ops = append(b.ops, filed{dot, op.Session, rec.Slot, put})
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func (b *books) audit() (wrong []string) {
 		}
 		other, taken := there[place{op.session, op.slot}]
 		switch noted := b.waiting[op.dot]; {
-		case op.slot == 0 && !noted && op.erased:
+		case op.slot == 0 && !noted && op.put:
 			continue
 		case op.slot == 0 && !noted:
 			say("%v is neither in session %s nor noted as one that waits", op.dot, op.session)

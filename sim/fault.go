@@ -350,11 +350,7 @@ func (w *world) excuse(n *node, kept *memstore.Mem) {
 		}
 	}
 	view(n.disk.mem, func(r session.Reader) error {
-		spaces, err := replica.Spaces(r)
-		if err != nil {
-			return err
-		}
-		for _, space := range spaces {
+		for _, space := range w.spaces() { // not those of the store, whose records may be damaged
 			heads, err := replica.Heads(r, space)
 			if err != nil {
 				return err

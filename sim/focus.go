@@ -179,11 +179,18 @@ func (d *drawing) ashes() {
 		Fault{Kind: Wipe, At: at, For: d.about(time.Second, 10*time.Second), Nodes: d.cores})
 }
 
-// damage flips bits in many records while nodes crash and sessions end.
+// damage flips bits in many records while nodes crash and sessions end. Some who
+// are asked for an op give another one, and writes meet damage half way.
 func (d *drawing) damage() {
 	d.more(BitFlip, 8, nil)
 	d.more(BitFlip, 4, func(f *Fault) { f.Class = "op" })
 	d.more(Crash, 4, nil)
+	if p := &d.plan; d.one(2) {
+		p.Messages, p.Net.Corrupt.P = true, 0.001+d.rng.Float64()*0.02
+	} else {
+		d.more(BitFlip, 16, func(f *Fault) { f.Class = "session" })
+		p.Workload.Batch, p.Workload.Sessions = 4+d.rng.IntN(4), 1+d.rng.IntN(2)
+	}
 	if d.one(2) {
 		d.plan.Workload.Mix[CallErase] = 3
 	}

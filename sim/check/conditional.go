@@ -26,7 +26,7 @@ func (s *session) judgeConditions(j *judge) {
 		j.Examined++
 		since, ok := named[c.IfMatch]
 		epoch, whole := s.ix.epoch(c.Node, c.Begin, c.End)
-		if !ok || !whole {
+		if !ok || !whole || s.ix.anyResetWithin(since, c.End) { // a version may stand for two states then
 			continue
 		}
 		process, ok := s.byPlace[placeName{c.Node, epoch}]

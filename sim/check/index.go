@@ -407,3 +407,13 @@ func (ix *index) resetWithin(node string, begin, end time.Duration) bool {
 	_, ok := ix.epoch(node, begin, end)
 	return !ok
 }
+
+// anyResetWithin reports whether any node was reset in a stretch of time.
+func (ix *index) anyResetWithin(begin, end time.Duration) bool {
+	for node := range ix.resets {
+		if ix.resetWithin(node, begin, end) {
+			return true
+		}
+	}
+	return false
+}

@@ -18,8 +18,8 @@ import (
 	"github.com/causeway-sync/causeway/sim/mistakes"
 )
 
-// patience is how long one seed may take: many times longer than any does.
-const patience = 20 * time.Second
+// patience is how long one seed may take: hundreds of times longer than any does.
+const patience = time.Minute
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
