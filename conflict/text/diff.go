@@ -71,7 +71,7 @@ func (g *graph) diff(a, b []lv, onlyA, onlyB []span) ([]span, []span) {
 			h.of |= twin.of
 		}
 		if i == len(g.entries) || g.entries[i].from > h.v {
-			i = g.entryOf(h.v)
+			i = g.entryFrom(min(i, len(g.entries)-1), h.v)
 		}
 		e := &g.entries[i]
 		from := e.from
@@ -90,7 +90,7 @@ func (g *graph) diff(a, b []lv, onlyA, onlyB []span) ([]span, []span) {
 			open += oneSided(h.of)
 			continue
 		}
-		for _, p := range e.parents {
+		for _, p := range g.parentsAt(e) {
 			g.push(headed{p, h.of})
 			open += oneSided(h.of)
 		}
@@ -129,7 +129,7 @@ func (g *graph) covers(version []lv, v lv) bool {
 		if e.from <= v {
 			return true // h and v are in one entry
 		}
-		for _, p := range e.parents {
+		for _, p := range g.parentsAt(e) {
 			if p >= v {
 				if p < to {
 					return true
@@ -171,7 +171,7 @@ func (g *graph) maximal(events []lv) []lv {
 			g.push(headed{g.heap[0].v, sideB})
 			continue
 		}
-		for _, p := range e.parents {
+		for _, p := range g.parentsAt(e) {
 			if p >= least {
 				g.push(headed{p, sideB})
 			}

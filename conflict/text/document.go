@@ -221,10 +221,10 @@ func (d *Doc) Since(have vclock.Vector) ([]Run, error) {
 	for i := range d.g.entries {
 		e := &d.g.entries[i]
 		held := have.At(d.g.agents[e.agent])
-		if held < e.seq {
-			held = e.seq - 1
+		if held < e.first() {
+			held = e.first() - 1
 		}
-		if skipped := lv(held - (e.seq - 1)); skipped < e.to-e.from {
+		if skipped := lv(held - (e.first() - 1)); skipped < e.to-e.from {
 			runs = d.runs(runs, span{e.from + skipped, e.to})
 		}
 	}

@@ -56,10 +56,30 @@ func (r Run) Len() int {
 
 // check refuses what no author makes. It looks at the run alone.
 func (r *Run) check() error {
+	if r.ID.Origin == "" || r.ID.Seq == 0 || len(r.ID.Origin) > vclock.MaxOriginBytes {
+		return fmt.Errorf("run %.80v: no name: %w", r.ID, ErrRun)
+	}
+	if err := r.checkDeed(); err != nil {
+		return err
+	}
+	if len(r.Parents) > MaxParents {
+		return fmt.Errorf("run %v has %d: %w", r.ID, len(r.Parents), ErrParents)
+	}
+	if !slices.IsSortedFunc(r.Parents, strictly) {
+		return fmt.Errorf("run %v: not in order: %w", r.ID, ErrParents)
+	}
+	for _, p := range r.Parents {
+		if p.Seq == 0 || p.Origin == "" || len(p.Origin) > vclock.MaxOriginBytes {
+			return fmt.Errorf("run %v: %.80v is no event: %w", r.ID, p, ErrParents)
+		}
+	}
+	return nil
+}
+
+// checkDeed refuses what no author does, whoever he is and whatever he saw.
+func (r *Run) checkDeed() error {
 	bad := func(what string) error { return fmt.Errorf("run %.80v: %s: %w", r.ID, what, ErrRun) }
 	switch {
-	case r.ID.Origin == "" || r.ID.Seq == 0 || len(r.ID.Origin) > vclock.MaxOriginBytes:
-		return bad("no name")
 	case (r.Ins != "") == (r.Del != 0) || r.Ins != "" && r.Back || r.Del < 0:
 		return bad("want either an insert or a delete")
 	case r.Del > MaxRunEvents || len(r.Ins) > MaxRunBytes:
@@ -72,16 +92,6 @@ func (r *Run) check() error {
 		return bad("no agent has that many events")
 	case !utf8.ValidString(r.Ins):
 		return fmt.Errorf("run %v: %w", r.ID, ErrUTF8)
-	case len(r.Parents) > MaxParents:
-		return fmt.Errorf("run %v has %d: %w", r.ID, len(r.Parents), ErrParents)
-	}
-	if !slices.IsSortedFunc(r.Parents, strictly) {
-		return fmt.Errorf("run %v: not in order: %w", r.ID, ErrParents)
-	}
-	for _, p := range r.Parents {
-		if p.Seq == 0 || p.Origin == "" || len(p.Origin) > vclock.MaxOriginBytes {
-			return fmt.Errorf("run %v: %.80v is no event: %w", r.ID, p, ErrParents)
-		}
 	}
 	return nil
 }

@@ -14,17 +14,24 @@ type lv int32
 type span struct{ from, to lv }
 
 // entry is a stretch of events of one agent, each but the first with the one
-// before it as its only parent.
+// before it as its only parent. It has no pointers, so that the garbage
+// collector has nothing to follow.
 type entry struct {
 	span
 	agent   int32
-	seq     vclock.Seq // of the first
-	parents []lv       // of the first; ascending
+	seq     int32 // of the first
+	parents pile  // of the first: where they are in graph.parents
 }
+
+// pile is a part of a slice.
+type pile struct{ from, to int32 }
+
+// first is the seq of the first event.
+func (e *entry) first() vclock.Seq { return vclock.Seq(e.seq) }
 
 // stretch is a part of an agent's chain that lies together.
 type stretch struct {
-	seq vclock.Seq // of the first
+	seq int32 // of the first
 	at  lv
 	n   int32
 }
@@ -40,9 +47,10 @@ type graph struct {
 	agents   []vclock.Origin
 	index    map[vclock.Origin]int32
 	chains   [][]stretch // per agent, ascending
-	last     int32       // the agent asked for last
+	last     [2]int32    // the agents asked for last
 	near     int         // the entry asked for last
-	slab     []lv        // room for parents
+	nearby   int         // the same for critical
+	parents  []lv        // of all entries, ascending for each
 	heap     []headed    // scratch of diff
 
 	kept *graphMark // while a change may have to be taken back
@@ -51,6 +59,7 @@ type graph struct {
 // graphMark is what it takes to go back.
 type graphMark struct {
 	entries, agents int
+	parents         int
 	lastTo          lv
 	heads           []lv
 	critical        int    // that many are unchanged
@@ -69,14 +78,16 @@ func (g *graph) size() lv {
 
 // agent returns the number of an agent, none if it is not known.
 func (g *graph) agent(name vclock.Origin) int32 {
-	if int(g.last) < len(g.agents) && g.agents[g.last] == name {
-		return g.last
+	for _, a := range g.last {
+		if int(a) < len(g.agents) && g.agents[a] == name {
+			return a
+		}
 	}
 	a, ok := g.index[name]
 	if !ok {
 		return none
 	}
-	g.last = a
+	g.last = [2]int32{a, g.last[0]}
 	return a
 }
 
@@ -98,27 +109,26 @@ func (g *graph) count(a int32) vclock.Seq {
 		return 0
 	}
 	last := g.chains[a][len(g.chains[a])-1]
-	return last.seq + vclock.Seq(last.n) - 1
+	return vclock.Seq(last.seq + last.n - 1)
 }
 
 // at returns the number of an event that is held, and how many events of its
 // agent follow it, itself included, with consecutive numbers.
 func (g *graph) at(a int32, seq vclock.Seq) (lv, int32) {
-	chain := g.chains[a]
+	chain, want := g.chains[a], int32(seq)
 	i := len(chain) - 1
-	if chain[i].seq > seq {
-		var exact bool
-		i, exact = slices.BinarySearchFunc(chain, seq, func(s stretch, seq vclock.Seq) int {
-			if s.seq < seq {
-				return -1
+	if chain[i].seq > want {
+		lo, hi := 0, i
+		for hi-lo > 1 {
+			if m := int(uint(lo+hi) >> 1); chain[m].seq <= want {
+				lo = m
+			} else {
+				hi = m
 			}
-			return int(min(s.seq-seq, 1))
-		})
-		if !exact {
-			i--
 		}
+		i = lo
 	}
-	off := int32(seq - chain[i].seq)
+	off := want - chain[i].seq
 	return chain[i].at + lv(off), chain[i].n - off
 }
 
@@ -134,34 +144,49 @@ func (g *graph) lookup(d vclock.Dot) (lv, bool) {
 
 // entryOf returns the index of the entry that holds v.
 func (g *graph) entryOf(v lv) int {
-	lo, hi := 0, len(g.entries)
-	if hi > 0 && g.entries[hi-1].from <= v {
-		return hi - 1
-	}
-	if h := g.near; h < hi && g.entries[h].from <= v { // the same as before, or the next
-		if v < g.entries[h].to {
-			return h
-		}
-		if lo = h + 1; v < g.entries[lo].to {
-			g.near = lo
-			return lo
+	g.near = g.entryFrom(g.near, v)
+	return g.near
+}
+
+// entryFrom is entryOf for who knows an entry that is not far away.
+func (g *graph) entryFrom(near int, v lv) int {
+	e := g.entries
+	lo, hi := 0, len(e)
+	if near < hi {
+		if e[near].from <= v {
+			lo = near
+			for step := 1; lo+step < hi; step *= 2 {
+				if e[lo+step].from > v {
+					hi = lo + step
+					break
+				}
+				lo += step
+			}
+		} else {
+			hi = near
+			for step := 1; hi-step > 0; step *= 2 {
+				if e[hi-step].from <= v {
+					lo = hi - step
+					break
+				}
+				hi -= step
+			}
 		}
 	}
 	for hi-lo > 1 {
-		if m := int(uint(lo+hi) >> 1); g.entries[m].from <= v {
+		if m := int(uint(lo+hi) >> 1); e[m].from <= v {
 			lo = m
 		} else {
 			hi = m
 		}
 	}
-	g.near = lo
 	return lo
 }
 
 // dot names an event.
 func (g *graph) dot(v lv) vclock.Dot {
 	e := &g.entries[g.entryOf(v)]
-	return vclock.Dot{Origin: g.agents[e.agent], Seq: e.seq + vclock.Seq(v-e.from)}
+	return vclock.Dot{Origin: g.agents[e.agent], Seq: vclock.Seq(e.seq) + vclock.Seq(v-e.from)}
 }
 
 // add appends n events of an agent with the next seqs; parents are of the
@@ -169,12 +194,14 @@ func (g *graph) dot(v lv) vclock.Dot {
 func (g *graph) add(agent int32, n int32, parents []lv) span {
 	from := g.size()
 	s := span{from, from + lv(n)}
-	seq := g.count(agent) + 1
+	seq := int32(g.count(agent) + 1)
 	if i := len(g.entries) - 1; i >= 0 && g.entries[i].agent == agent && len(parents) == 1 && parents[0] == from-1 {
 		g.entries[i].to = s.to
 	} else {
-		parents = g.keep(parents) // which may be heads
-		g.entries = append(g.entries, entry{span: s, agent: agent, seq: seq, parents: parents})
+		at := int32(len(g.parents))
+		g.parents = append(g.parents, parents...)
+		parents = g.parents[at:] // they may have been the heads
+		g.entries = append(g.entries, entry{s, agent, seq, pile{at, int32(len(g.parents))}})
 	}
 	chain := g.chains[agent]
 	if i := len(chain) - 1; i >= 0 && chain[i].at+lv(chain[i].n) == from {
@@ -194,15 +221,23 @@ func (g *graph) add(agent int32, n int32, parents []lv) span {
 	return s
 }
 
-// keep copies parents to where they can stay.
-func (g *graph) keep(parents []lv) []lv {
-	if cap(g.slab)-len(g.slab) < len(parents) {
-		g.slab = make([]lv, 0, max(len(parents), min(1024, len(g.entries)+4)))
+// grow adds n events to the last entry, whose last event is the last of all.
+func (g *graph) grow(n int32) span {
+	e := &g.entries[len(g.entries)-1]
+	s := span{e.to, e.to + lv(n)}
+	e.to = s.to
+	chain := g.chains[e.agent]
+	chain[len(chain)-1].n += n
+	g.heads[len(g.heads)-1] = s.to - 1
+	if len(g.heads) == 1 {
+		g.pushCritical(s)
 	}
-	from := len(g.slab)
-	g.slab = append(g.slab, parents...)
-	return g.slab[from:len(g.slab):len(g.slab)]
+	return s
 }
+
+// parentsAt returns the parents of an entry's first event. They are good until
+// an entry is added.
+func (g *graph) parentsAt(e *entry) []lv { return g.parents[e.parents.from:e.parents.to] }
 
 // advance replaces parents by v among the heads. Heads have no children, so
 // only those that are parents themselves are covered.
@@ -247,10 +282,30 @@ func (g *graph) pushCritical(s span) {
 	g.critical[i].to = s.to
 }
 
+// criticalAfter returns the index of the first stretch of critical events that
+// begins after v.
+func (g *graph) criticalAfter(v lv) int {
+	c := g.critical
+	i := min(g.nearby, len(c))
+	if i > 0 && c[i-1].from > v || i+1 < len(c) && c[i+1].from <= v {
+		i, _ = slices.BinarySearchFunc(c, v, func(s span, v lv) int {
+			if s.from <= v {
+				return -1
+			}
+			return 1
+		})
+	}
+	for i < len(c) && c[i].from <= v {
+		i++
+	}
+	g.nearby = i
+	return i
+}
+
 // criticalBefore returns the last critical event before v, none if there is
 // only the empty version.
 func (g *graph) criticalBefore(v lv) lv {
-	i, _ := slices.BinarySearchFunc(g.critical, v, func(s span, v lv) int { return int(s.from - v) })
+	i := g.criticalAfter(v - 1)
 	if i == 0 {
 		return lv(none)
 	}
@@ -260,10 +315,7 @@ func (g *graph) criticalBefore(v lv) lv {
 // criticalFrom returns how many events from v on are critical one after the
 // other.
 func (g *graph) criticalFrom(v lv) lv {
-	i, exact := slices.BinarySearchFunc(g.critical, v, func(s span, v lv) int { return int(s.from - v) })
-	if !exact {
-		i--
-	}
+	i := g.criticalAfter(v) - 1
 	if i < 0 {
 		return 0
 	}
@@ -277,7 +329,7 @@ func (g *graph) isCritical(v lv) bool { return v == lv(none) || g.criticalFrom(v
 func (g *graph) parentsOf(v lv, buf []lv) []lv {
 	e := &g.entries[g.entryOf(v)]
 	if v == e.from {
-		return e.parents
+		return g.parentsAt(e)
 	}
 	return append(buf[:0], v-1)
 }
@@ -286,7 +338,7 @@ func (g *graph) parentsOf(v lv, buf []lv) []lv {
 func (g *graph) mark() {
 	m := &graphMark{
 		entries: len(g.entries), agents: len(g.agents), lastTo: g.size(),
-		heads: slices.Clone(g.heads), critical: len(g.critical),
+		parents: len(g.parents), heads: slices.Clone(g.heads), critical: len(g.critical),
 	}
 	g.kept = m
 }
@@ -312,7 +364,7 @@ func (g *graph) rollback() {
 			e.to = m.lastTo
 		}
 	}
-	g.entries = g.entries[:m.entries]
+	g.entries, g.parents = g.entries[:m.entries], g.parents[:m.parents]
 	for _, name := range g.agents[m.agents:] {
 		delete(g.index, name)
 	}
@@ -327,8 +379,8 @@ func (g *graph) rollback() {
 // nextCritical returns the first critical event from v on, or the size of the
 // graph.
 func (g *graph) nextCritical(v lv) lv {
-	i, exact := slices.BinarySearchFunc(g.critical, v, func(s span, v lv) int { return int(s.from - v) })
-	if !exact && i > 0 && g.critical[i-1].to > v {
+	i := g.criticalAfter(v)
+	if i > 0 && g.critical[i-1].to > v {
 		return v
 	}
 	if i < len(g.critical) {

@@ -71,7 +71,8 @@ func (g *graph) column() []byte {
 	var b []byte
 	for i := range g.entries {
 		e := &g.entries[i]
-		plain := len(e.parents) == 1 && e.parents[0] == e.from-1
+		parents := g.parentsAt(e)
+		plain := len(parents) == 1 && parents[0] == e.from-1
 		head := uint64(e.agent) * 2
 		if plain {
 			head++
@@ -81,8 +82,8 @@ func (g *graph) column() []byte {
 		if plain {
 			continue
 		}
-		b = binary.AppendUvarint(b, uint64(len(e.parents)))
-		for _, p := range e.parents {
+		b = binary.AppendUvarint(b, uint64(len(parents)))
+		for _, p := range parents {
 			b = binary.AppendUvarint(b, uint64(e.from-p))
 		}
 	}

@@ -94,23 +94,34 @@ func (o *oplog) delete(at lv, n, pos int32, kind opKind) {
 	o.runs = append(o.runs, opRun{at, n, kind, pos, int32(len(o.text))})
 }
 
-// runOf returns the index of the run that holds event v.
+// runOf returns the index of the run that holds event v. It is quick for who
+// asks for what is near to what was asked for last.
 func (o *oplog) runOf(v lv) int {
-	lo, hi := 0, len(o.runs)
-	if hi > 0 && o.runs[hi-1].at <= v {
-		return hi - 1
-	}
-	if h := o.near; h+1 < hi && o.runs[h].at <= v { // the same as before, or the next
-		if v < o.runs[h+1].at {
-			return h
-		}
-		if lo = h + 1; v < o.runs[lo].at+lv(o.runs[lo].n) {
-			o.near = lo
-			return lo
+	r := o.runs
+	lo, hi := 0, len(r)
+	if near := o.near; near < hi {
+		if r[near].at <= v {
+			lo = near
+			for step := 1; lo+step < hi; step *= 2 {
+				if r[lo+step].at > v {
+					hi = lo + step
+					break
+				}
+				lo += step
+			}
+		} else {
+			hi = near
+			for step := 1; hi-step > 0; step *= 2 {
+				if r[hi-step].at <= v {
+					lo = hi - step
+					break
+				}
+				hi -= step
+			}
 		}
 	}
 	for hi-lo > 1 {
-		if m := int(uint(lo+hi) >> 1); o.runs[m].at <= v {
+		if m := int(uint(lo+hi) >> 1); r[m].at <= v {
 			lo = m
 		} else {
 			hi = m

@@ -62,6 +62,9 @@ func (d *Doc) takeAll(runs []Run) error {
 		bytes += len(runs[i].Ins)
 	}
 	d.o.text = slices.Grow(d.o.text, min(bytes, MaxTextBytes))
+	if len(runs) > 1 {
+		d.expect(runs)
+	}
 	var waiting []Run
 	for i := range runs {
 		switch err := d.take(&runs[i]); {
@@ -90,8 +93,70 @@ func (d *Doc) takeAll(runs []Run) error {
 	return nil
 }
 
+// expect makes room for the entries and packed runs that runs will become, so
+// that they are not copied again and again.
+func (d *Doc) expect(runs []Run) {
+	entries, parents, packed := 0, 0, 0
+	for i := range runs {
+		r := &runs[i]
+		if i == 0 || !r.goesOnFrom(&runs[i-1]) {
+			entries++
+			parents += len(r.Parents)
+		}
+		if i == 0 || !r.packsWith(&runs[i-1]) {
+			packed++
+		}
+	}
+	d.g.entries = slices.Grow(d.g.entries, min(entries, MaxEvents))
+	d.g.parents = slices.Grow(d.g.parents, min(parents, MaxEvents))
+	d.o.runs = slices.Grow(d.o.runs, min(packed, MaxEvents))
+}
+
+// goesOnFrom guesses whether r lies in one entry with the run before.
+func (r *Run) goesOnFrom(before *Run) bool {
+	return r.ID.Origin == before.ID.Origin && len(r.Parents) == 1 &&
+		r.Parents[0].Seq == r.ID.Seq-1 && r.Parents[0].Origin == r.ID.Origin
+}
+
+// packsWith guesses whether the log packs r with the run before.
+func (r *Run) packsWith(before *Run) bool {
+	if r.Ins != "" {
+		return before.Ins != "" && r.Pos == before.Pos+len(before.Ins)
+	}
+	return before.Ins == "" && (r.Pos == before.Pos || r.Pos == before.Pos-before.Del)
+}
+
+// follow adds a run that goes on where the last event of all ends, as most do,
+// and reports whether it did.
+func (d *Doc) follow(r *Run) bool {
+	i := len(d.g.entries) - 1
+	if i < 0 || len(r.Parents) != 1 {
+		return false
+	}
+	e, p := &d.g.entries[i], &r.Parents[0]
+	last := e.first() + vclock.Seq(e.to-e.from) - 1
+	name := d.g.agents[e.agent]
+	if r.ID.Seq != last+1 || p.Seq != last || r.ID.Origin != name || p.Origin != name || r.checkDeed() != nil {
+		return false
+	}
+	n := r.Len()
+	if d.fits(n, len(r.Ins), false) != nil {
+		return false
+	}
+	s := d.g.grow(int32(n))
+	if r.Ins != "" {
+		d.o.insert(s.from, int32(n), int32(r.Pos), r.Ins)
+	} else {
+		d.o.delete(s.from, int32(n), int32(r.Pos), r.kind())
+	}
+	return true
+}
+
 // take adds the events of one run that are not held.
 func (d *Doc) take(r *Run) error {
+	if d.follow(r) {
+		return nil
+	}
 	if err := r.check(); err != nil {
 		return err
 	}
@@ -305,6 +370,11 @@ func (d *Doc) edits(out []piece) []Edit {
 		return nil
 	}
 	var b strings.Builder
+	events := 0
+	for i := range out {
+		events += int(out[i].events.to - out[i].events.from)
+	}
+	b.Grow(events) // which is all of it, if it is ASCII
 	ends := make([]int, len(out))
 	for i, p := range out {
 		if p.del == 0 {

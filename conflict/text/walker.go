@@ -27,6 +27,7 @@ type walker struct {
 	base    lv   // the critical version at which x begins
 	begun   bool // whether x stands for anything
 	prepare []lv
+	entry   int   // of the graph, visited last
 	length  int32 // of the effect version while x is not begun
 
 	emitting bool
@@ -94,12 +95,13 @@ func (w *walker) visit(s span, linear bool) error {
 		if !w.begun {
 			w.begin()
 		}
-		e := &w.g.entries[w.g.entryOf(v)]
+		w.entry = w.g.entryFrom(w.entry, v)
+		e := &w.g.entries[w.entry]
 		to := min(e.to, s.to)
 		if linear {
 			to = w.beforeCritical(v, to)
 		}
-		parents := e.parents
+		parents := w.g.parentsAt(e)
 		if v > e.from {
 			w.buf[0] = v - 1
 			parents = w.buf[:]
