@@ -42,7 +42,7 @@ func (p point) at(elapsed time.Duration, drift, growth PPB) Interval {
 }
 
 func (s Sample) point() point {
-	return point{s.Elapsed, time.Duration(s.Time) - s.Elapsed, s.distance()}
+	return point{s.Elapsed, time.Duration(s.Time) - s.Elapsed, s.Distance()}
 }
 
 // filter keeps the samples of one source.

@@ -56,7 +56,7 @@ type SourceConfig struct {
 }
 
 // Input is the closed set of what a [Keeper] is told: [Tick], [Sample] (as
-// [Sampled]), [Lost], [Denied] and [Slower].
+// [Sampled]), [Lost], [Denied], [Slower] and [Reconnected].
 type Input interface{ isInput() }
 
 // The inputs.
@@ -78,6 +78,8 @@ type (
 	Denied struct{ Source int }
 	// Slower says that a source wants to be asked less often (kiss code RATE).
 	Slower struct{ Source int }
+	// Reconnected says that a network is back: silent sources may answer again.
+	Reconnected struct{}
 )
 
 func (Tick) isInput()    {}
@@ -85,6 +87,8 @@ func (Sampled) isInput() {}
 func (Lost) isInput()    {}
 func (Denied) isInput()  {}
 func (Slower) isInput()  {}
+
+func (Reconnected) isInput() {}
 
 // Output is what to do after a step.
 type Output struct {
@@ -254,6 +258,8 @@ func (k *Keeper) Step(at Reading, in Input) (Output, error) {
 		s.burst, s.asked, s.why = 0, false, "asked to be asked less often"
 		s.pause = min(2*s.pause, max(k.cfg.PollMax, k.pollOf(in.Source)))
 		k.schedule(in.Source, at)
+	case Reconnected:
+		k.hurry(at)
 	default:
 		panic(fmt.Sprintf("clocksync: unknown input %T", in))
 	}
@@ -336,6 +342,16 @@ func (k *Keeper) lose(i int, why string, at Reading) {
 		s.pause = min(2*s.pause, max(k.cfg.PollMax, k.pollOf(i)))
 	}
 	k.schedule(i, at)
+}
+
+// hurry has the sources asked at once whose last question was in vain.
+func (k *Keeper) hurry(at Reading) {
+	for i := range k.sources {
+		if s := &k.sources[i]; s.missed > 0 {
+			s.missed, s.pause, s.next = 0, k.pollOf(i), at.Elapsed
+			s.burst = max(s.burst, 1)
+		}
+	}
 }
 
 // schedule sets when a source is asked next: after its pause, give or take an

@@ -101,7 +101,7 @@ func (s Sample) Check() error {
 	case s.Delay < 0 || s.RootDelay < 0 || s.RootDispersion < 0:
 		return refuse("negative delay or dispersion", min(s.Delay, s.RootDelay, s.RootDispersion))
 	case s.Delay > 2*MaxDistance || s.RootDelay > 2*MaxDistance || s.RootDispersion > MaxDistance ||
-		s.distance() > MaxDistance:
+		s.Distance() > MaxDistance:
 		return refuse("distance", s.Delay/2+s.RootDelay/2+s.RootDispersion)
 	case s.Stratum == 0 || s.Stratum > MaxStratum:
 		return refuse("stratum", s.Stratum)
@@ -111,8 +111,8 @@ func (s Sample) Check() error {
 	return nil
 }
 
-// distance is the most that s can be off when its source is honest.
-func (s Sample) distance() time.Duration {
+// Distance is the most that s can be off when its source is honest.
+func (s Sample) Distance() time.Duration {
 	return s.Delay/2 + s.RootDelay/2 + s.RootDispersion + minError
 }
 

@@ -157,45 +157,59 @@ func (n *node) hear(from *node, place protocol.Place, data []byte, what string, 
 
 // askOp has a node ask everybody for an op; then gets each answer.
 func (b *bus) askOp(n *node, ask protocol.OpAsk, then func(answer []byte)) {
+	b.request(n, ask, "op", b.w.nodes, (*node).answerOp, then)
+}
+
+// askTime has a node ask the core nodes what time it is; then gets each answer.
+func (b *bus) askTime(n *node, ask protocol.ClockAsk, then func(answer []byte)) {
+	b.request(n, ask, "time", b.w.cores, (*node).answerTime, then)
+}
+
+// request has a node ask others something; then gets each answer.
+func (b *bus) request(n *node, ask protocol.Message, what string, whom []*node,
+	answer func(*node, []byte, func([]byte)), then func([]byte),
+) {
 	if !n.link.up {
 		return
 	}
 	data, err := protocol.AppendMessage(nil, ask)
 	if err != nil {
-		b.w.problem("encoding", n.lane, "op ask: %v", err)
+		b.w.problem("encoding", n.lane, "%T: %v", ask, err)
 		return
 	}
 	alive := n.link.alive()
-	b.toServer(n, data, "op_ask", func(server *node, data []byte, _ uint64) {
-		for _, other := range slices.Clone(b.w.nodes) {
+	b.toServer(n, data, what+"_ask", func(server *node, data []byte, _ uint64) {
+		for _, other := range slices.Clone(whom) {
 			if other == n || !other.link.up {
 				continue
 			}
 			ask := func(data []byte) {
-				other.run(func() { other.answerOp(data, func(answer []byte) { b.reply(other, n, answer, alive, then) }) })
+				other.run(func() {
+					answer(other, data, func(data []byte) { b.reply(other, n, data, what, alive, then) })
+				})
 			}
 			if other.core != nil {
-				b.route(server, other, data, "op_ask", ask)
+				b.route(server, other, data, what+"_ask", ask)
 			} else {
-				b.toEdge(server, other, data, "op_ask", ask)
+				b.toEdge(server, other, data, what+"_ask", ask)
 			}
 		}
 	})
 }
 
 // reply carries an answer from one node to another through their servers.
-func (b *bus) reply(from, to *node, data []byte, alive func() bool, then func([]byte)) {
+func (b *bus) reply(from, to *node, data []byte, what string, alive func() bool, then func([]byte)) {
 	if !from.link.up {
 		return
 	}
-	b.toServer(from, data, "op", func(server *node, data []byte, _ uint64) {
+	b.toServer(from, data, what, func(server *node, data []byte, _ uint64) {
 		if !alive() {
 			return
 		}
 		if to.core != nil {
-			b.route(server, to, data, "op", then)
+			b.route(server, to, data, what, then)
 			return
 		}
-		b.toEdge(server, to, data, "op", then)
+		b.toEdge(server, to, data, what, then)
 	})
 }

@@ -245,6 +245,7 @@ func (n *node) write(cmd session.Command, done func(drive.Answer, error)) {
 		if err == nil && !answer.Replayed {
 			n.checkOwnOrder(tx, answer.Grown)
 		}
+		n.time.wrote()
 		return err
 	}, func(err error) {
 		if err == nil && !answer.Replayed {

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/protocol"
 )
 
@@ -18,7 +19,7 @@ type clock struct {
 	ppb    int64         // how much faster than true time it runs, in 1e-9
 	offset time.Duration // of the wall clock against elapsed
 	asleep time.Duration // elapsed time in which the monotonic clock stood still
-	most   uint64        // the latest wall time that a process asked for
+	most   uint64        // the latest time that a process stamped ops with, since its stamps were put back last
 }
 
 // scaled is d as a clock that runs ppb too fast shows it.
@@ -36,10 +37,16 @@ func (c *clock) drift(now time.Duration, ppm float64) {
 }
 
 // wall is what the wall clock shows, in milliseconds since 1970.
-func (c *clock) wall(now time.Duration) uint64 {
-	ms := epoch + (c.elapsed(now) + c.offset).Milliseconds()
-	return uint64(max(ms, 0))
+func (c *clock) wall(now time.Duration) uint64 { return uint64(c.reading(now).Wall) / 1e6 }
+
+// reading is what all clocks of the machine show.
+func (c *clock) reading(now time.Duration) clocksync.Reading {
+	elapsed := c.elapsed(now)
+	return clocksync.Reading{Wall: max(trueTime(elapsed+c.offset), 0), Elapsed: elapsed, Running: elapsed - c.asleep}
 }
+
+// trueTime is the time that a clock which is right shows.
+func trueTime(now time.Duration) clocksync.Nanos { return epoch*1e6 + clocksync.Nanos(now) }
 
 // mono is what the monotonic clock shows.
 func (c *clock) mono(now time.Duration) time.Duration { return c.elapsed(now) - c.asleep }

@@ -195,7 +195,9 @@ func (w *world) befall(f *fault, n *node, copied *image) {
 	case FsyncError:
 		n.disk.failing = n.up
 	case ClockStep:
+		before := n.clock.reading(w.now).Wall
 		n.clock.offset += f.Delay
+		n.time.stepped(time.Duration(n.clock.reading(w.now).Wall - before))
 	case ClockDrift:
 		n.clock.drift(w.now, f.PPM)
 	case Leave:

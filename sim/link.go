@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/protocol"
 )
 
@@ -87,6 +88,7 @@ func (l *link) connected() {
 	l.dialing, l.up, l.tries = false, true, 0
 	l.life++
 	l.n.stepEdge(protocol.LinkUp{Core: l.server.name})
+	l.n.time.step(clocksync.Reconnected{})
 	l.watch()
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/internal/store/memstore"
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/drive"
@@ -32,6 +31,7 @@ type node struct {
 	host string // the machine that it runs on, for faults of the network
 
 	clock clock
+	time  timekeeper
 	disk  disk
 	link  link
 	gone  bool  // for good
@@ -126,6 +126,10 @@ func (n *node) start() {
 	n.waiters, n.let, n.heard = nil, map[protocol.Feed]vclock.Seq{}, map[*node]time.Duration{}
 	n.disk.fill(n.disk.full)
 	n.w.say(Event{Kind: EvStart, Node: n.lane})
+	if err := n.time.start(n); err != nil {
+		n.broken("start", err)
+		return
+	}
 	if err := n.open(); err != nil {
 		n.broken("start", err)
 		return
@@ -140,6 +144,7 @@ func (n *node) start() {
 		return
 	}
 	n.keepSweeping()
+	n.time.keep()
 	if n.core != nil {
 		n.stepEdge(protocol.LinkUp{})
 		n.core.startReaders()
@@ -252,9 +257,9 @@ func (n *node) identity() drive.Identity {
 
 // now is what the process believes the time to be.
 func (n *node) now() replica.Now {
-	wall := n.clock.wall(n.w.now)
-	n.clock.most = max(n.clock.most, wall)
-	return replica.Now{Wall: wall, Trust: clocksync.Unsynced}
+	m := n.time.moment()
+	n.clock.most = max(n.clock.most, m.Millis())
+	return replica.Now{Wall: m.Millis(), Trust: m.Trust}
 }
 
 // crash ends the process at once.

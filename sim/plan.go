@@ -32,6 +32,7 @@ type Plan struct {
 	// Budget bounds the ops of a frame that goes up and of a delivery; zero: the
 	// product's bounds, which small loads never reach.
 	Budget   int
+	Time     TimePlan  // who tells the nodes what time it is
 	Calls    []Call    // ascending by At
 	Workload *Workload // more calls, drawn from the seed; nil for none
 	Faults   []Fault   // ascending by At
@@ -49,9 +50,40 @@ type NodePlan struct {
 	Attach string
 	Drift  float64       // of its clock, in parts per million
 	Offset time.Duration // of its clock at the start
+	NTP    bool          // an edge asks the time servers too, not only the core; core nodes always do
 	// Compress has the node pack its frames with zstd.
 	Compress bool
 }
+
+// TimePlan is who tells the time. Without servers nobody vouches for any clock.
+type TimePlan struct {
+	Servers []TimeServer
+	Poll    time.Duration // between questions to a server; zero: 16 s. Of the core it is asked as often, at least each 16 s
+	Limit   time.Duration // how far a clock may be off before the alarm; zero: the product's
+}
+
+// TimeServer is an NTP server of the world. Faults of the network befall it by
+// its name, as far as they cut somebody off from everybody.
+type TimeServer struct {
+	Name          string
+	Delay, Jitter time.Duration // one way; uniform, Delay ± Jitter, each way for itself
+	Loss          float64       // of an exchange
+	Conduct       Conduct       // while it is bad; honest before and after
+	Lie           time.Duration // how wrong a liar is
+	From, For     time.Duration // when it is bad; For zero: until the healing
+}
+
+// Conduct is how a bad time server behaves.
+type Conduct uint8
+
+// The conducts.
+const (
+	Honest  Conduct = iota
+	Lying           // its time is wrong by Lie
+	Mute            // it does not answer
+	Denying         // it answers that it does not want to be asked again
+	Slowing         // it answers that it wants to be asked less often
+)
 
 // Timing scales what costs events in long runs. Zero fields have the product's values.
 type Timing struct {

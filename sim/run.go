@@ -98,7 +98,8 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{},
 		between: map[string][]vclock.Dot{}, origins: map[vclock.Origin]bool{}}
 	w.chance = chances{net: split(seed, "net"), disk: split(seed, "disk"), stream: split(seed, "stream"),
-		fault: split(seed, "fault"), work: split(seed, "work"), lie: split(seed, "lie")}
+		fault: split(seed, "fault"), work: split(seed, "work"), lie: split(seed, "lie"),
+		time: split(seed, "time")}
 	w.history.Excused, w.history.ExcusedCalls = map[string]bool{}, map[int]bool{}
 	w.net = network{w: w, paths: map[[2]*node]*path{}, rates: map[rated][2]int{}}
 	w.bus = &bus{w: w}
@@ -319,7 +320,7 @@ const agreeEvery = 500 * time.Millisecond
 
 func (w *world) lookForAgreement() {
 	if w.reason = w.disagreement(); w.reason == nil {
-		w.reason = because(cmp.Or(w.notReady(), w.unanswered()))
+		w.reason = because(cmp.Or(w.notReady(), w.clockNotReady(), w.unanswered()))
 	}
 	if w.reason != nil {
 		w.after(w.plan.Timing.scale(agreeEvery), w.lookForAgreement)

@@ -117,7 +117,7 @@ func (e erasures) hides(r session.Reader, op *session.Op) (bool, error) {
 
 func opOf(op *session.Op) check.Op {
 	o := check.Op{Origin: string(op.Dot.Origin), Seq: uint64(op.Dot.Seq), Session: op.Session,
-		Wall: op.Stamp.Wall, Logical: op.Stamp.Logical, Key: op.Key, Values: valuesOf(op)}
+		Wall: op.Stamp.Wall, Logical: op.Stamp.Logical, Trust: uint8(op.Stamp.Trust), Key: op.Key, Values: valuesOf(op)}
 	o.Kind = strings.ToLower(strings.TrimPrefix(reflect.TypeOf(op.Body).String(), "session."))
 	if o.Kind == "textedit" {
 		o.Kind = check.Text.String()

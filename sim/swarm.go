@@ -43,6 +43,8 @@ func Draw(seed uint64, shape Shape) *Plan {
 	d.texts()
 	d.rng = split(seed, "plan", "details")
 	d.details()
+	d.rng = split(seed, "plan", "time")
+	d.time()
 	d.rng = split(seed, "plan", "focus")
 	d.focus()
 	if p.Budget > 0 { // a few ops for each round trip: what is written must get through in the end
@@ -104,7 +106,8 @@ func (d *drawing) nodes() {
 	}
 }
 
-func (d *drawing) drift() float64 { return float64(d.rng.IntN(400)-200) / 2 }
+// drift draws how wrong the rate of a clock is: as much as every clock may be.
+func (d *drawing) drift() float64 { return float64(d.rng.IntN(400)-200) / 4 }
 
 // wrong draws how far a wall clock is off: seconds, an hour, years.
 func (d *drawing) wrong() time.Duration {

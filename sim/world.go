@@ -74,7 +74,7 @@ const (
 // chances are the generators, one for each purpose, so that a change in one
 // part of a run does not shift the dice of all others.
 type chances struct {
-	net, disk, stream, fault, work, lie *rand.Rand
+	net, disk, stream, fault, work, lie, time *rand.Rand
 }
 
 // split gives the generator of a purpose.

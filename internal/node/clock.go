@@ -19,7 +19,6 @@ import (
 	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
-	"github.com/causeway-sync/causeway/vclock"
 )
 
 // ClockConfig says where a node gets the time from. The system clock is read
@@ -54,10 +53,6 @@ const (
 	pollMax     = 1024 * time.Second // between questions to a server that does not answer
 	publicPoll  = 64 * time.Second   // least pause for servers of others
 	privatePoll = time.Second
-
-	// reanchorFrom is how far the hybrid clock must be ahead to be put back: more
-	// than a restart or a believed peer carries it.
-	reanchorFrom = clocksync.BoundStep + clocksync.MaxAhead
 )
 
 // Validate reports everything that is wrong at once.
@@ -202,33 +197,29 @@ func (n *Node) runClock(ctx context.Context) error {
 // Stamps of one origin never go back; those of the new one begin at the
 // corrected time.
 func (n *Node) reanchor(ctx context.Context) error {
-	var ahead time.Duration
-	var origin vclock.Origin
-	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) error {
-		if ahead = n.replica.Ahead(n.now()); ahead <= reanchorFrom {
-			return nil
-		}
-		var err error
-		if origin, err = drive.Renew(tx, n.replica, n.identity()); err != nil {
-			return err
-		}
-		return n.replica.Reanchor(tx)
+	var done drive.Reanchored
+	err := n.store.Update(ctx, store.Sync, func(tx session.Tx) (err error) {
+		done, err = drive.Reanchor(tx, n.replica, n.now(), n.identity())
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("put the hybrid clock back: %w", err)
 	}
 	n.clockAhead.Store(false)
-	if ahead <= reanchorFrom {
+	if done.Origin == "" {
 		return nil
 	}
-	n.renewed(origin, fmt.Sprintf("stamps were %v ahead of the time that the sources agree on",
-		ahead.Round(time.Second)))
+	n.renewed(done.Origin, fmt.Sprintf("stamps were %v ahead of the time that the sources agree on",
+		done.Ahead.Round(time.Second)))
 	return nil
 }
 
 // onClockFact logs what happens to the clock and keeps the degraded modes.
 func (n *Node) onClockFact(f clocksync.Fact) {
 	log := n.cfg.Log
+	if drive.ClockDoubtful(f) {
+		n.clockAhead.Store(true)
+	}
 	switch f := f.(type) {
 	case clocksync.Changed:
 		log.Info("clock", slog.String("state", f.To.String()), slog.String("was", f.From.String()))
@@ -237,7 +228,6 @@ func (n *Node) onClockFact(f clocksync.Fact) {
 	case clocksync.Suspended:
 		log.Info("the machine was suspended", slog.Duration("for", f.For))
 	case clocksync.Jumped:
-		n.clockAhead.Store(true) // if there were stamps meanwhile
 		log.Info("corrected time set", slog.Duration("by", f.By))
 	case clocksync.Judged:
 		log.Debug("time source", slog.String("source", n.clockSources[f.Source]),
@@ -290,8 +280,7 @@ func (p coreProbe) Ask(ctx context.Context) (clocksync.Sample, error) {
 		return clocksync.Sample{}, errors.New("no core is configured")
 	}
 	r := p.n.clock.Report()
-	ask, err := protocol.AppendMessage(nil, protocol.ClockAsk{Node: p.n.cfg.Name, State: r.State, Alarm: r.Alarm,
-		Known: r.Known, Off: r.Offset, Bound: r.Bound, Drift: r.Drift})
+	ask, err := protocol.AppendMessage(nil, drive.AskTime(p.n.cfg.Name, &r))
 	if err != nil {
 		return clocksync.Sample{}, fmt.Errorf("ask the core for the time: %w", err)
 	}
@@ -308,19 +297,13 @@ func (p coreProbe) Ask(ctx context.Context) (clocksync.Sample, error) {
 	if err != nil || !ok {
 		return clocksync.Sample{}, errors.Join(errors.New("the core's answer is not the time"), err)
 	}
-	s := clocksync.Sample{Elapsed: end.Elapsed, Stratum: 2, Agreed: true,
-		Delay: max(end.Elapsed-begin.Elapsed-time.Duration(told.Sent-told.Received), 0)}
-	s.Time = told.Sent + clocksync.Nanos(s.Delay/2)
-	if s.Unvouched = told.Trust == clocksync.Unsynced; !s.Unvouched {
-		s.RootDispersion = told.Bound
-	}
-	return s, s.Check()
+	return drive.TimeTold(begin, end, told)
 }
 
 // AnswerClock tells a node what time it is, and notes how its clock is; data is
 // an encoded ClockAsk.
 func (n *Node) AnswerClock(data []byte, reply string, publish func(subject string, data []byte) error) {
-	received := n.clock.Now()
+	received := n.cfg.Read()
 	m, err := protocol.DecodeMessage(data)
 	ask, ok := m.(protocol.ClockAsk)
 	if err != nil || !ok || reply == "" {
@@ -328,10 +311,8 @@ func (n *Node) AnswerClock(data []byte, reply string, publish func(subject strin
 		n.cfg.Log.Warn("question for the time dropped", slog.Any("error", err))
 		return
 	}
-	n.noteEdgeClock(ask, received.Time.Time())
-	sent := n.clock.Now()
-	answer, err := protocol.AppendMessage(nil, protocol.ClockTold{Core: n.cfg.Name,
-		Received: min(received.Time, sent.Time), Sent: sent.Time, Trust: sent.Trust, Bound: sent.Bound})
+	n.noteEdgeClock(ask, n.wall())
+	answer, err := protocol.AppendMessage(nil, drive.TellTime(n.cfg.Name, received, n.cfg.Read(), n.clock.Now()))
 	if err == nil {
 		err = publish(reply, answer)
 	}

@@ -45,7 +45,7 @@ func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Dur
 		var err error
 		now := n.now()
 		a, err = drive.Write(tx, n.replica, now, cmd)
-		if n.replica.Ahead(now) > reanchorFrom {
+		if drive.RunsAhead(n.replica, now) {
 			n.clockAhead.Store(true)
 		}
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/causeway-sync/causeway/protocol"
 	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
 )
 
 // Conn is what the edge half needs of a connection to the core.
@@ -53,6 +54,7 @@ type Sync struct {
 	ended    chan struct{}           // closed by Run when it takes no more inputs
 	ingests  chan protocol.Ingest    // closed by nobody; as many as a credit window
 	pending  []protocol.EdgeInput    // answers that the loop made itself
+	origin   vclock.Origin           // that noteOrigin told the machine last
 	started  time.Time
 	kept     drive.Cursors // outbox cursors to persist
 	tasks    sync.WaitGroup
@@ -84,6 +86,7 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 		ended:   make(chan struct{}),
 		refill:  newRefill(),
 		inVain:  newInVain(),
+		origin:  cfg.Machine.Origin,
 	}
 	n.OnUnanswered(s.inVain.add)
 	s.parts.Store(int64(cfg.Partitions))
@@ -144,6 +147,7 @@ func (s *Sync) Run(ctx context.Context) error {
 		case <-keep.C:
 			s.keepCursors(ctx)
 			s.readAgain()
+			s.noteOrigin()
 			if s.reissueLater(ctx); len(s.pending) == 0 {
 				continue
 			}
@@ -160,6 +164,15 @@ func (s *Sync) Run(ctx context.Context) error {
 		if wake != 0 {
 			timer.Reset(max(time.Duration(wake)-time.Since(s.started), 0))
 		}
+	}
+}
+
+// noteOrigin tells the machine of an origin that the node took without it, when
+// its hybrid clock was put back.
+func (s *Sync) noteOrigin() {
+	if o := s.node.Origin(); o != s.origin {
+		s.origin = o
+		s.pending = append(s.pending, protocol.NewOrigin{Origin: o})
 	}
 }
 

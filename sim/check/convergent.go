@@ -34,17 +34,18 @@ import (
 // order within a session, which is all that is promised; reads of one process
 // may overlap, so program order is one of intervals.
 //
-// HAZARD: a clock of higher trust beats a later stamp, and trust does not follow
-// causes. If nodes of different trust write one leaf, a winner may lose to what
-// came before the loser, and CyclicCF says so.
+// A clock of higher trust beats a later stamp, and trust does not follow causes:
+// a winner may lose to what came before the loser. So registers that clocks of
+// different trust wrote have no part in CyclicCF.
 func convergent(ix *index) Verdict {
 	j := newJudge("the history is causally convergent", "I7")
+	t := ix.stampTable()
 	for _, s := range ix.sessions {
 		g := newConflictGraph(s)
 		for _, v := range s.views {
 			if v.seen.Gone == "" {
 				s.judgeThinAir(j, v)
-				s.judgeRegisters(j, v, g)
+				s.judgeRegisters(j, v, g, t)
 			}
 		}
 		g.judge(j)
@@ -77,7 +78,7 @@ type register struct {
 	writes []int32 // all that were ever asked for
 }
 
-func (s *session) judgeRegisters(j *judge, v *view, g *conflictGraph) {
+func (s *session) judgeRegisters(j *judge, v *view, g *conflictGraph, t *stampTable) {
 	leaves := map[string]bool{}
 	for _, reg := range s.registers(v) {
 		if reg.leaf {
@@ -88,7 +89,8 @@ func (s *session) judgeRegisters(j *judge, v *view, g *conflictGraph) {
 				s.judgeStale(j, v, &reg, x)
 			}
 		}
-		if reg.top < 0 || !s.writes[reg.top].req.sole || reg.leaf && s.crossed(reg.name) {
+		if reg.top < 0 || !s.writes[reg.top].req.sole || reg.leaf && s.crossed(reg.name) ||
+			!t.alike(s, reg.writes) {
 			continue
 		}
 		for _, x := range reg.writes {

@@ -16,6 +16,9 @@ type History struct {
 	// was wiped, an older copy of it was put back, commits were lost, or it made
 	// its ops again under another origin after a fork. Ascending by At.
 	Resets []Reset
+	// Anchors are the moments from which on a node's stamps may be earlier than
+	// before, because its clock had been wrong and was put right.
+	Anchors []Reset
 	// Troubles say when disks made nodes refuse requests.
 	Troubles []Trouble
 	// Samples are the sizes of what must stay bounded.
@@ -157,6 +160,7 @@ type Op struct {
 	Key     string // idempotency key; empty for all if the changes do not show it
 	Wall    uint64 // of its stamp, in milliseconds
 	Logical uint16
+	Trust   uint8 // class of the clock that made the stamp; zero also if the changes do not show it
 	// Kind is the name of the [Action], or "expire", "erased" (the session is gone
 	// and with it what the op said), or "unknown". The names of the HTTP API will
 	// do as well: "message", "transition", "context", "adjust".

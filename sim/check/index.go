@@ -18,6 +18,7 @@ type index struct {
 	values   map[string]written
 	twice    []clash
 	resets   map[string][]time.Duration // by node, ascending
+	anchors  map[string][]time.Duration // moments at which stamps were put back
 	finals   map[string]*Final          // by node
 	last     time.Duration              // the latest moment that the history names
 	authors  map[string]string          // the node that writes as an origin, as far as ops tell
@@ -119,13 +120,16 @@ type position struct{ process, entry int32 }
 // newIndex sorts out a history.
 func newIndex(h *History) *index {
 	ix := &index{h: h, named: map[string]*session{}, values: map[string]written{},
-		resets: map[string][]time.Duration{}, finals: map[string]*Final{},
+		resets: map[string][]time.Duration{}, anchors: map[string][]time.Duration{}, finals: map[string]*Final{},
 		authors: map[string]string{}, places: map[string]map[dot]int{}}
 	for _, r := range h.Resets {
 		ix.resets[r.Node] = append(ix.resets[r.Node], r.At)
 	}
 	for node := range ix.resets {
 		slices.Sort(ix.resets[node])
+	}
+	for _, r := range h.Anchors {
+		ix.anchors[r.Node] = append(ix.anchors[r.Node], r.At)
 	}
 	for i := range h.Finals {
 		ix.finals[h.Finals[i].Node] = &h.Finals[i]
@@ -374,7 +378,13 @@ type made struct {
 // epoch counts the resets of a node before a stretch of time; it is not ok if
 // there was one within, borders included.
 func (ix *index) epoch(node string, begin, end time.Duration) (n int, ok bool) {
-	for _, at := range ix.resets[node] {
+	return countBefore(ix.resets[node], begin, end)
+}
+
+// countBefore counts the moments, which ascend, before a stretch of time; it is
+// not ok if there was one within, borders included.
+func countBefore(moments []time.Duration, begin, end time.Duration) (n int, ok bool) {
+	for _, at := range moments {
 		if at >= begin {
 			return n, at > end
 		}

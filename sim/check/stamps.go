@@ -86,6 +86,7 @@ func (a stamp) compare(b stamp) int {
 // stamped is what is known of the ops of a write.
 type stamped struct {
 	least, most stamp
+	trusts      uint8 // the classes of their clocks, as bits
 	ops         int
 }
 
@@ -141,8 +142,24 @@ func (t *stampTable) take(space string, op *Op) {
 		if x.ops == 0 || at.compare(x.most) > 0 {
 			x.most = at
 		}
+		x.trusts |= 1 << op.Trust
 		x.ops++
 	}
+}
+
+// alike reports whether clocks of one class made the stamps of some writes of a
+// session, as far as that is known.
+func (t *stampTable) alike(s *session, writes []int32) bool {
+	stamps, classes := t.stamps[s], uint8(0)
+	for _, w := range writes {
+		if stamps == nil || stamps[w].ops == 0 {
+			continue
+		}
+		if classes |= stamps[w].trusts; classes&(classes-1) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // timed is a write of a node: begun and over by these moments, with the stamp
@@ -154,9 +171,15 @@ type timed struct {
 	at         stamp
 }
 
+// anchored is a place between two moments at which its clock was put back.
+type anchored struct {
+	placeName
+	anchors int
+}
+
 // judgeNodes looks at what each node wrote between two resets.
 func (t *stampTable) judgeNodes(j *judge) {
-	byPlace := map[placeName][]timed{}
+	byPlace := map[anchored][]timed{}
 	for _, s := range t.ix.sessions {
 		for w, x := range t.stamps[s] {
 			r := s.writes[w].req
@@ -164,18 +187,19 @@ func (t *stampTable) judgeNodes(j *judge) {
 				continue
 			}
 			end := t.ix.firstAnswer(r)
-			if epoch, ok := t.ix.epoch(r.maker, r.begin, end); ok {
-				name := placeName{r.maker, epoch}
+			epoch, ok := t.ix.epoch(r.maker, r.begin, end)
+			if anchors, settled := countBefore(t.ix.anchors[r.maker], r.begin, end); ok && settled {
+				name := anchored{placeName{r.maker, epoch}, anchors}
 				byPlace[name] = append(byPlace[name], timed{s, int32(w), r.begin, end, x.least})
 			}
 		}
 	}
-	names := make([]placeName, 0, len(byPlace))
+	names := make([]anchored, 0, len(byPlace))
 	for name := range byPlace {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, func(a, b placeName) int {
-		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.epoch, b.epoch))
+	slices.SortFunc(names, func(a, b anchored) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.anchors, b.anchors))
 	})
 	for _, name := range names {
 		t.judgeRising(j, name.node, byPlace[name])

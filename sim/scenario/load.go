@@ -109,7 +109,7 @@ type builder struct {
 
 var topKeys = []string{
 	"name", "shows", "drawn", "correlation", "nodes", "required", "length", "settle", "timing", "messages", "window",
-	"budget", "links", "workload", "calls", "faults", "chaos", "expect",
+	"budget", "links", "time", "workload", "calls", "faults", "chaos", "expect",
 }
 
 // documents sorts the documents of a file into ours and those of Chaos Mesh.
@@ -156,6 +156,7 @@ func (b *builder) scenario(o object, bare bool) {
 	b.window(o.at("window"))
 	b.count(o.at("budget"), 0, &p.Budget)
 	b.links(o.at("links"))
+	b.times(o.at("time"))
 	if bare {
 		p.Workload = defaultWorkload()
 	}

@@ -94,7 +94,7 @@ func (b *builder) group(v *value, role string, common map[string]string) {
 	}
 }
 
-var nodeKeys = []string{"spaces", "labels", "drift", "clock", "join", "attach", "compress"}
+var nodeKeys = []string{"spaces", "labels", "drift", "clock", "ntp", "join", "attach", "compress"}
 
 // described reads a node, or as many as its count says.
 func (b *builder) described(v *value, role, name string, common map[string]string) {
@@ -169,6 +169,7 @@ func (b *builder) details(o object, n sim.NodePlan) sim.NodePlan {
 	}
 	b.ppm(o.at("drift"), &n.Drift)
 	b.shift(o.at("clock"), &n.Offset)
+	b.boolean(o.at("ntp"), &n.NTP)
 	b.duration(o.at("join"), &n.Join)
 	b.text(o.at("attach"), &n.Attach)
 	b.boolean(o.at("compress"), &n.Compress)

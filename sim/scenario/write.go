@@ -58,6 +58,7 @@ func plain(p *sim.Plan) *sim.Plan {
 	for i := range c.Links {
 		c.Links[i].Nodes, c.Links[i].Peers = none(c.Links[i].Nodes), none(c.Links[i].Peers)
 	}
+	c.Time.Servers = none(p.Time.Servers)
 	c.Calls = none(slices.Clone(p.Calls))
 	for i := range c.Calls {
 		c.Calls[i].Retries = none(c.Calls[i].Retries)
@@ -121,6 +122,9 @@ func (w *writer) plan(p *sim.Plan) {
 	for _, l := range p.Links {
 		text := flow{}.names("nodes", l.Nodes).names("to", l.Peers).direction(l.Direction)
 		w.line("    - %s", qualityText(text, l.Quality, p.Net))
+	}
+	if times := timesText(&p.Time); len(times) > 0 {
+		w.line("time: %s", times)
 	}
 	if p.Workload != nil {
 		w.line("workload: %s", workloadText(p.Workload))
@@ -251,7 +255,7 @@ func nodeText(n *sim.NodePlan) flow {
 		}
 		f = f.raw("labels", labels.String())
 	}
-	return f.ppm("drift", n.Drift).span("clock", n.Offset).span("join", n.Join).text("attach", n.Attach).
+	return f.ppm("drift", n.Drift).span("clock", n.Offset).flag("ntp", n.NTP).span("join", n.Join).text("attach", n.Attach).
 		flag("compress", n.Compress)
 }
 

@@ -99,6 +99,7 @@ func (d *draw) plan() *sim.Plan {
 		},
 	}
 	p.Nodes = d.plannedNodes()
+	p.Time = d.timePlan()
 	for range d.times("counts", 2) {
 		c := sim.Count{Of: d.text("of"), From: d.span("from"), To: d.span("to"), Nodes: d.some("at"), Over: d.span("over"),
 			Least: d.count("least"), Most: sim.NoLimit}
@@ -134,6 +135,7 @@ func (d *draw) plannedNodes() []sim.NodePlan {
 		n := sim.NodePlan{
 			Name: name, Core: d.flag("core"), Spaces: d.texts("spaces"), Join: d.span("join"),
 			Drift: float64(d.shift("drift")) / 7, Offset: d.shift("offset"), Compress: d.flag("compress"),
+			NTP: d.flag("ntp"),
 		}
 		if d.flag("attach") {
 			n.Attach = d.node("attach")
@@ -144,6 +146,17 @@ func (d *draw) plannedNodes() []sim.NodePlan {
 		list = append(list, n)
 	}
 	return list
+}
+
+func (d *draw) timePlan() sim.TimePlan {
+	p := sim.TimePlan{Poll: d.span("poll"), Limit: d.span("limit")}
+	for range d.times("servers", 3) {
+		p.Servers = append(p.Servers, sim.TimeServer{
+			Name: d.text("server"), Delay: d.span("delay"), Jitter: d.span("jitter"), Loss: d.part("loss"),
+			Conduct: sim.Conduct(d.times("conduct", int(sim.Slowing))), Lie: d.shift("lie"), From: d.span("from"), For: d.span("for"),
+		})
+	}
+	return p
 }
 
 func (d *draw) call() sim.Call {

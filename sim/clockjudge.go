@@ -1,0 +1,164 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/causeway-sync/causeway/clocksync"
+)
+
+// clockJudge is an oracle over one keeper. It knows the true time, and whether
+// what the keeper may rely on is so: at most a minority of its sources was wrong,
+// and its machine's clock keeps the rate that a clock is taken to have.
+type clockJudge struct {
+	n       *node
+	sound   []int // by source: samples since the last one that was false
+	denies  []bool
+	core    bool          // the core answered
+	rate    int64         // of the machine's clock when the process began
+	spoiled bool          // the keeper could not know better at some time
+	halved  bool          // half of its sources were false at some time
+	widest  time.Duration // error that a true sample had
+	steps   time.Duration // by which the system clock was set since the last step
+	last    time.Duration // elapsed at the last step
+	shown   clocksync.Moment
+	set     bool // the corrected time was set since
+}
+
+// remembered is how many samples of a source a keeper takes into account.
+const remembered = 8
+
+func newClockJudge(n *node, sources int) clockJudge {
+	j := clockJudge{n: n, sound: make([]int, sources), denies: make([]bool, sources), rate: n.clock.ppb}
+	for i := range j.sound {
+		j.sound[i] = remembered
+	}
+	return j
+}
+
+// sampled holds a sample against the truth before the keeper gets it.
+func (j *clockJudge) sampled(i int, s clocksync.Sample) {
+	if s.Check() != nil || s.Unvouched {
+		return
+	}
+	j.core = j.core || i == j.n.time.core
+	off := time.Duration(s.Time - trueTime(j.n.w.now)).Abs()
+	if j.sound[i]++; off > s.Distance() {
+		j.sound[i] = 0
+		j.n.w.facts["time_false"]++
+	} else {
+		j.widest = max(j.widest, s.Distance())
+	}
+	wrong, able := 0, 0
+	for k, n := range j.sound {
+		if j.denies[k] || k == j.n.time.core && !j.core {
+			continue
+		}
+		if able++; n < remembered {
+			wrong++
+		}
+	}
+	j.spoiled = j.spoiled || 2*wrong > able
+	j.halved = j.halved || wrong > 0 && 2*wrong == able
+}
+
+// denied notes that a source will not be asked again.
+func (j *clockJudge) denied(i int) { j.denies[i] = true }
+
+// reliable reports whether the machine's clock keeps the rate that the keeper
+// takes it to have.
+func (j *clockJudge) reliable() bool {
+	ppb := j.n.clock.ppb
+	return ppb == j.rate && -int64(clocksync.InitialDrift) <= ppb && ppb <= int64(clocksync.InitialDrift)
+}
+
+// look is an oracle: true time is within the bound while the keeper vouches for it.
+func (j *clockJudge) look(m clocksync.Moment) {
+	if m.Known && j.shown.Known && !j.set && m.Time < j.shown.Time {
+		j.n.w.problem("corrected time goes back only when it is set", j.n.lane, "by %v", time.Duration(j.shown.Time-m.Time))
+	}
+	j.shown, j.set = m, false
+	j.spoiled = j.spoiled || !j.reliable()
+	if j.spoiled || m.Trust == clocksync.Unsynced {
+		return
+	}
+	off, most := time.Duration(m.Time-trueTime(j.n.w.now)).Abs(), m.Bound
+	if j.halved { // half of the sources can shift the time within what the true ones leave open
+		most += 2 * j.widest
+	}
+	if off > most {
+		j.n.w.problem("true time is within the bound (I10)", j.n.lane, "%s, %v off, with a bound of %v", m.Trust, off, m.Bound)
+	}
+}
+
+// stepped is an oracle: that somebody set the system clock is noticed at the next look.
+func (j *clockJudge) stepped(at clocksync.Reading, facts []clocksync.Fact) {
+	noticed := false
+	for _, f := range facts {
+		switch f.(type) {
+		case clocksync.Stepped:
+			noticed = true
+		case clocksync.Jumped:
+			j.set = true
+		}
+	}
+	passed := at.Elapsed - j.last
+	j.last = at.Elapsed
+	by := j.steps
+	if j.steps = 0; noticed || by.Abs() < 2*clocksync.StepAt+passed/100 {
+		return
+	}
+	j.n.w.problem("a set clock is noticed (I10)", j.n.lane, "it was set by %v, and nobody noticed", by)
+}
+
+// asked is an oracle: who does not want to be asked again is not.
+func (j *clockJudge) asked(i int) {
+	if j.denies[i] {
+		j.n.w.problem("who refuses is not asked", j.n.lane, "%s was asked again", j.n.time.servers[i].Name)
+	}
+}
+
+// ought reports whether the clock can be expected to become synced when nothing
+// is wrong any more: it has somebody to ask who can know the time.
+func (j *clockJudge) ought() bool {
+	if j.spoiled || !j.reliable() || len(j.n.w.plan.Time.Servers) == 0 {
+		return false
+	}
+	for i := range j.n.time.servers {
+		if !j.denies[i] {
+			return true
+		}
+	}
+	if j.n.core != nil {
+		return false
+	}
+	for _, c := range j.n.w.cores {
+		if c.up && !c.time.judge.ought() {
+			return false
+		}
+	}
+	return true
+}
+
+// clockNotReady tells whose clock is not as it should be although nothing is
+// wrong any more.
+func (w *world) clockNotReady() string {
+	for _, n := range w.healthy() {
+		if !n.time.judge.ought() {
+			continue
+		}
+		at := n.time.reading()
+		r := n.time.keeper.Report(at)
+		if r.Trust != clocksync.Synced {
+			return n.lane + " has a clock that is " + r.State.String()
+		}
+		off := time.Duration(at.Wall - trueTime(w.now)).Abs()
+		limit := n.time.limit
+		switch alarmed := r.Alarm == clocksync.AlarmOffset; {
+		case !alarmed && off > limit+r.Bound:
+			return n.lane + " has a clock that is wrong, and no alarm"
+		case alarmed && off+r.Bound < limit/4*3:
+			return n.lane + " has an alarm, and a clock that is right"
+		}
+	}
+	return ""
+}
