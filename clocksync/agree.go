@@ -104,7 +104,9 @@ func (k *Keeper) truthAt(at Reading) Interval {
 }
 
 // measure takes the drift from those who agree: the middle one of their
-// estimates, if more than half of them have one.
+// estimates, if more than half of them have one. As long as the ways to them
+// vary by more than a clock may drift in the time of the measurement, nothing is
+// learnt from it.
 func (k *Keeper) measure(members []int) {
 	slopes, spreads := make([]PPB, 0, MaxSources), make([]PPB, 0, MaxSources)
 	for _, i := range members {
@@ -115,8 +117,9 @@ func (k *Keeper) measure(members []int) {
 	if 2*len(slopes) <= len(members) {
 		return
 	}
-	k.drift, k.measured = median(slopes), true
-	k.growth = min(leastDrift+median(spreads), InitialDrift)
+	if growth := leastDrift + 2*median(spreads); growth < InitialDrift {
+		k.drift, k.growth, k.measured = median(slopes), growth, true
+	}
 }
 
 // age moves the state on when time passes without an agreement.
