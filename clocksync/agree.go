@@ -36,11 +36,13 @@ func (k *Keeper) compare(at Reading, out *Output) {
 			k.setVerdict(i, Falseticker, out)
 		}
 	}
-	if !ok || !k.enough(members, at) {
+	able := k.able(at)
+	if !ok || !k.enough(members, able) {
 		k.disagree(at, out)
 		return
 	}
 	k.quarrel = 0
+	truth = allowFor((able-1)/2, truth, votes, narrow, 2*len(members) > able)
 	best := combine(truth, narrow) + base
 	truth = Interval{truth.Lo + base, truth.Hi + base}
 	if k.mixed = k.mixes(members); k.mixed && k.leapNear(at, members) {
@@ -49,6 +51,21 @@ func (k *Keeper) compare(at Reading, out *Output) {
 	}
 	k.accept(at, truth, best, out)
 	k.measure(members)
+}
+
+// allowFor widens what the answers agree on if so many of those may lie that
+// honest ones who are silent cannot make up for it: truth lies in all answers but
+// theirs, or in all answers of the members, where those are no majority.
+func allowFor(liars int, truth Interval, votes, members []Interval, majority bool) Interval {
+	if !majority {
+		votes = members
+	}
+	need := max(len(votes)-liars, 1)
+	if need > len(votes)/2 {
+		return truth
+	}
+	truth, _ = meet(votes, need)
+	return truth
 }
 
 // disagree is what happens when no majority agrees.

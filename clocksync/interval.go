@@ -28,6 +28,20 @@ func (i Interval) Overlaps(j Interval) bool { return i.Lo <= j.Hi && j.Lo <= i.H
 // honest ones' edge could choose; and the middles of the intervals need not
 // lie in the result, so that honest sources behind asymmetric paths stay.
 func Agree(all []Interval) (Interval, []bool, bool) {
+	found, ok := meet(all, len(all)/2+1)
+	if !ok {
+		return Interval{}, nil, false
+	}
+	members := make([]bool, len(all))
+	for i, v := range all {
+		members[i] = v.Overlaps(found)
+	}
+	return found, members, true
+}
+
+// meet gives from the first to the last point that lies in so many intervals at
+// least; false if there is none.
+func meet(all []Interval, need int) (found Interval, ok bool) {
 	type edge struct {
 		at  time.Duration
 		end bool
@@ -39,8 +53,7 @@ func Agree(all []Interval) (Interval, []bool, bool) {
 	slices.SortFunc(edges, func(a, b edge) int { // beginnings first: touching is agreeing
 		return cmp.Or(cmp.Compare(a.at, b.at), compareBool(a.end, b.end))
 	})
-	need, depth, ok := len(all)/2+1, 0, false
-	var found Interval
+	depth := 0
 	for _, e := range edges {
 		if e.end {
 			if depth == need {
@@ -53,14 +66,7 @@ func Agree(all []Interval) (Interval, []bool, bool) {
 			found.Lo, ok = e.at, true
 		}
 	}
-	if !ok {
-		return Interval{}, nil, false
-	}
-	members := make([]bool, len(all))
-	for i, v := range all {
-		members[i] = v.Overlaps(found)
-	}
-	return found, members, true
+	return found, ok
 }
 
 func compareBool(a, b bool) int {

@@ -157,8 +157,8 @@ func (v Verdict) String() string {
 // It never sets the system clock. A step of it is noticed and does not move
 // the corrected time, which runs on the boot-time clock once it is known.
 //
-// Invariant: if in each agreement at most a minority of the answering sources
-// lies, and the boot-time clock drifts less than stated, true time is within
+// Invariant: if always less than half of the sources that do not refuse to be
+// asked lie, whoever else is silent, and the boot-time clock drifts less than stated, true time is within
 // [Moment.Bound] of [Moment.Time].
 type Keeper struct {
 	cfg     Config
@@ -388,17 +388,21 @@ func (k *Keeper) setVerdict(i int, v Verdict, out *Output) {
 	}
 }
 
-// enough reports whether those who agree are more than half of all sources that
-// could take part, whoever of them answers; optional ones could if they do. One
-// is enough if it has compared clocks itself.
-func (k *Keeper) enough(members []int, at Reading) bool {
-	able := 0
+// able counts the sources that could take part, whoever of them answers;
+// optional ones could if they do.
+func (k *Keeper) able(at Reading) (able int) {
 	for i := range k.sources {
 		s := &k.sources[i]
 		if !s.refusing && s.verdict != NotVouched && (k.fresh(i, at) || !k.cfg.Sources[i].Optional) {
 			able++
 		}
 	}
+	return able
+}
+
+// enough reports whether those who agree are more than half of all sources that
+// could take part. One is enough if it has compared clocks itself.
+func (k *Keeper) enough(members []int, able int) bool {
 	return 2*len(members) > able ||
 		slices.ContainsFunc(members, func(i int) bool { return k.sources[i].last.Agreed })
 }

@@ -86,6 +86,47 @@ func TestLiars(t *testing.T) {
 }
 
 // A quarrel that begins later ends the trust within two polls.
+// A liar that lies so little that it reaches into the answer of the one honest
+// source that answers must not have its way because the other is silent.
+func TestLiarBesideSilent(t *testing.T) {
+	t.Parallel()
+	silent := honest()
+	silent.down = func(now time.Duration) bool { return now > time.Minute }
+	for lie := -14 * time.Millisecond; lie <= 14*time.Millisecond; lie += time.Millisecond {
+		liar := honest()
+		liar.lie = lie
+		w := newWorld(t, 1, honest(), liar, silent)
+		w.each = func(w *world, m clocksync.Moment) {
+			if off := w.off(); m.Trust != clocksync.Unsynced && off.Abs() > m.Bound {
+				t.Fatalf("lie of %v: at %v %v, off by %v, bound %v", lie, w.now, m.Trust, off, m.Bound)
+			}
+		}
+		w.run(2 * time.Hour)
+	}
+}
+
+// When the network is back, who was silent is asked at once and not when its
+// pause, long by now, is over.
+func TestReconnected(t *testing.T) {
+	t.Parallel()
+	s := honest()
+	s.down = func(now time.Duration) bool { return time.Hour < now && now < 3*time.Hour }
+	w := newWorld(t, 1, s)
+	w.run(3*time.Hour + time.Second)
+	w.want(clocksync.StateHoldover, clocksync.Holdover)
+	asked := w.asked[0]
+	w.step(clocksync.Reconnected{})
+	w.run(5 * time.Second)
+	if w.asked[0] == asked {
+		t.Error("the silent source was not asked when the network was back")
+	}
+	w.want(clocksync.StateSynced, clocksync.Synced)
+	asked = w.asked[0]
+	if w.step(clocksync.Reconnected{}); w.asked[0] != asked {
+		t.Error("a source that answers was asked out of turn")
+	}
+}
+
 func TestQuarrel(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, honest(), honest(), honest(), honest())

@@ -156,8 +156,8 @@ func (w *world) clockNotReady() string {
 		switch alarmed := r.Alarm == clocksync.AlarmOffset; {
 		case !alarmed && off > limit+r.Bound:
 			return n.lane + " has a clock that is wrong, and no alarm"
-		case alarmed && off+r.Bound < limit/4*3:
-			return n.lane + " has an alarm, and a clock that is right"
+		case alarmed && off+r.Bound < limit/4*3, !alarmed && r.Alarm != clocksync.NoAlarm && r.Bound < limit/4*3:
+			return n.lane + " has the alarm " + r.Alarm.String() + " for no reason"
 		}
 	}
 	return ""

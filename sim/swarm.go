@@ -318,9 +318,14 @@ func (d *drawing) slow(f *Fault) bool {
 	return d.oneNode(f)
 }
 
+// stepping has somebody set a clock, and now and then set it right again.
 func (d *drawing) stepping(f *Fault) bool {
 	f.Delay = d.wrong()
-	return d.oneNode(f)
+	d.oneNode(f)
+	if d.one(2) {
+		d.plan.Faults = append(d.plan.Faults, Fault{Kind: ClockStep, At: f.At + d.upTo(d.plan.Length-f.At), Nodes: f.Nodes, Delay: -f.Delay})
+	}
+	return true
 }
 
 func (d *drawing) drifting(f *Fault) bool {
