@@ -59,3 +59,39 @@ func (d *drawing) lie() time.Duration {
 	}
 	return d.upTo(600*time.Millisecond) - 300*time.Millisecond
 }
+
+// doubtfulTime has servers be asked often over ways that vary, some of which lie
+// by so little that it is hard to see while honest ones say nothing.
+func (d *drawing) doubtfulTime() {
+	t := &d.plan.Time
+	if len(t.Servers) == 0 {
+		return
+	}
+	t.Poll = d.about(time.Second, 3*time.Second)
+	if d.one(2) {
+		d.plan.Net.Delay, d.plan.Net.Jitter = d.upTo(5*time.Millisecond), 0
+	}
+	wrong := 0
+	for i := range t.Servers {
+		s := &t.Servers[i]
+		if s.Delay = d.about(10*time.Millisecond, 150*time.Millisecond); d.one(2) {
+			s.Jitter = s.Delay
+		}
+		if s.Conduct == Lying {
+			s.Lie = (d.upTo(4*s.Delay) - 2*s.Delay)
+			wrong++
+		}
+	}
+	for i := range t.Servers {
+		s := &t.Servers[i]
+		if s.Conduct != Lying && 2*(wrong+1) < len(t.Servers) && d.one(2) {
+			s.Conduct, s.Lie = Lying, d.upTo(4*s.Delay)-2*s.Delay
+			s.From, s.For = 0, 0
+			wrong++
+			continue
+		}
+		if s.Conduct != Lying && d.one(3) {
+			s.Conduct, s.From, s.For = Mute, d.upTo(d.plan.Length/2), d.about(10*time.Second, d.plan.Length)
+		}
+	}
+}

@@ -10,12 +10,16 @@ import (
 )
 
 // calm gives a plan without what goes wrong in it: faults, links that are worse
-// than others, clocks that are off.
+// than others, clocks that are off, time servers that lie.
 func calm(p *sim.Plan) *sim.Plan {
 	q := *p
 	q.Faults, q.Links, q.Nodes = nil, nil, slices.Clone(p.Nodes)
 	for i := range q.Nodes {
 		q.Nodes[i].Offset, q.Nodes[i].Drift = 0, 0
+	}
+	q.Time.Servers = slices.Clone(p.Time.Servers)
+	for i := range q.Time.Servers {
+		q.Time.Servers[i].Conduct = sim.Honest
 	}
 	return &q
 }
