@@ -86,7 +86,8 @@ func (j *clockJudge) look(m clocksync.Moment) {
 		most += 2 * j.widest
 	}
 	if off > most {
-		j.n.w.problem("true time is within the bound (I10)", j.n.lane, "%s, %v off, with a bound of %v", m.Trust, off, m.Bound)
+		j.n.w.problem("true time is within the bound (I10)", j.n.lane,
+			"%s, %v off, with a bound of %v", m.Trust, off, m.Bound)
 	}
 }
 

@@ -97,6 +97,9 @@ func (d *drawing) calm() {
 	for i := range p.Nodes {
 		p.Nodes[i].Join = 0
 	}
+	for i := range p.Time.Servers {
+		p.Time.Servers[i].Conduct = Honest
+	}
 	p.Expect.Within, p.Expect.Without = calmWithin, troubles[:]
 }
 

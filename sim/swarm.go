@@ -323,7 +323,8 @@ func (d *drawing) stepping(f *Fault) bool {
 	f.Delay = d.wrong()
 	d.oneNode(f)
 	if d.one(2) {
-		d.plan.Faults = append(d.plan.Faults, Fault{Kind: ClockStep, At: f.At + d.upTo(d.plan.Length-f.At), Nodes: f.Nodes, Delay: -f.Delay})
+		d.plan.Faults = append(d.plan.Faults, Fault{Kind: ClockStep, At: f.At + d.upTo(d.plan.Length-f.At), Nodes: f.Nodes,
+			Delay: -f.Delay})
 	}
 	return true
 }

@@ -34,6 +34,18 @@ func TestSwarmDrawsEverything(t *testing.T) {
 			is("wrong clock", n.Offset != 0)
 			is("compression", n.Compress)
 		}
+		is("nobody knows the time", len(p.Time.Servers) == 0)
+		is("an edge asks time servers", slices.ContainsFunc(p.Nodes, func(n NodePlan) bool { return n.NTP }))
+		for c := Lying; c <= Slowing; c++ {
+			bad := 0
+			for _, s := range p.Time.Servers {
+				if s.Conduct == c {
+					bad++
+				}
+			}
+			is(fmt.Sprint("time server of conduct ", c), bad > 0)
+			is("half of the time servers lie", c == Lying && bad > 0 && 2*bad == len(p.Time.Servers))
+		}
 		is("TCP", !p.Messages)
 		is("little credit", p.Window > 0)
 		is("small frames", p.Budget > 0)
