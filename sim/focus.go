@@ -67,7 +67,7 @@ func (d *drawing) links() {
 // 2021), with a plan in place of switches in the code.
 var focuses = [...]func(*drawing){
 	(*drawing).calm, (*drawing).forks, (*drawing).forks, (*drawing).forks, (*drawing).damage, (*drawing).leaders, (*drawing).holes,
-	(*drawing).gone, (*drawing).idling, (*drawing).late, (*drawing).moves, (*drawing).clocks, (*drawing).clocks, (*drawing).losses,
+	(*drawing).gone, (*drawing).idling, (*drawing).late, (*drawing).moves, (*drawing).clocks, (*drawing).losses,
 	(*drawing).disks, (*drawing).without, (*drawing).stores,
 	(*drawing).batches, (*drawing).ashes,
 }
