@@ -13,7 +13,7 @@ type clockJudge struct {
 	n       *node
 	sound   []int // by source: samples since the last one that was false
 	denies  []bool
-	core    bool          // the core answered
+	core    bool          // the core answered last that it knows the time
 	rate    int64         // of the machine's clock when the process began
 	spoiled bool          // the keeper could not know better at some time
 	halved  bool          // half of its sources were false at some time
@@ -37,17 +37,27 @@ func newClockJudge(n *node, sources int) clockJudge {
 
 // sampled holds a sample against the truth before the keeper gets it.
 func (j *clockJudge) sampled(i int, s clocksync.Sample) {
-	if s.Check() != nil || s.Unvouched {
+	if s.Check() != nil {
 		return
 	}
-	j.core = j.core || i == j.n.time.core
+	if i == j.n.time.core {
+		j.core = !s.Unvouched
+	}
 	off := time.Duration(s.Time - trueTime(j.n.w.now)).Abs()
-	if j.sound[i]++; off > s.Distance() {
+	switch j.sound[i]++; {
+	case s.Unvouched:
+		j.sound[i] = remembered // the keeper forgets what it heard
+	case off > s.Distance():
 		j.sound[i] = 0
 		j.n.w.facts["time_false"]++
-	} else {
+	default:
 		j.widest = max(j.widest, s.Distance())
 	}
+	j.tally()
+}
+
+// tally counts how many of the sources that take part are false.
+func (j *clockJudge) tally() {
 	wrong, able := 0, 0
 	for k, n := range j.sound {
 		if j.denies[k] || k == j.n.time.core && !j.core {
@@ -62,7 +72,10 @@ func (j *clockJudge) sampled(i int, s clocksync.Sample) {
 }
 
 // denied notes that a source will not be asked again.
-func (j *clockJudge) denied(i int) { j.denies[i] = true }
+func (j *clockJudge) denied(i int) {
+	j.denies[i] = true
+	j.tally()
+}
 
 // reliable reports whether the machine's clock keeps the rate that the keeper
 // takes it to have.
