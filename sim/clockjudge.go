@@ -14,6 +14,7 @@ type clockJudge struct {
 	sound   []int // by source: samples since the last one that was false
 	denies  []bool
 	core    bool          // the core answered last that it knows the time
+	coreAt  time.Duration // elapsed when it answered
 	rate    int64         // of the machine's clock when the process began
 	spoiled bool          // the keeper could not know better at some time
 	halved  bool          // half of its sources were false at some time
@@ -26,6 +27,9 @@ type clockJudge struct {
 
 // remembered is how many samples of a source a keeper takes into account.
 const remembered = 8
+
+// freshPolls is how many polls a keeper waits for a source before it is silent.
+const freshPolls = 5
 
 func newClockJudge(n *node, sources int) clockJudge {
 	j := clockJudge{n: n, sound: make([]int, sources), denies: make([]bool, sources), rate: n.clock.ppb}
@@ -41,7 +45,10 @@ func (j *clockJudge) sampled(i int, s clocksync.Sample) {
 		return
 	}
 	if i == j.n.time.core {
-		j.core = !s.Unvouched
+		j.core, j.coreAt = !s.Unvouched, s.Elapsed
+	}
+	if j.core && s.Elapsed-j.coreAt > freshPolls*j.n.time.corePoll { // the keeper counts it as silent
+		j.core = false
 	}
 	off := time.Duration(s.Time - trueTime(j.n.w.now)).Abs()
 	switch j.sound[i]++; {

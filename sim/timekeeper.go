@@ -28,8 +28,9 @@ type timekeeper struct {
 	estimate clocksync.Estimate
 	servers  []*TimeServer // the first sources
 	core     int           // number of the source that is the core; -1: none
-	doubtful bool          // the hybrid clock may run ahead
-	putting  bool          // it is being put back
+	corePoll time.Duration
+	doubtful bool // the hybrid clock may run ahead
+	putting  bool // it is being put back
 	limit    time.Duration
 	judge    clockJudge
 }
@@ -48,8 +49,8 @@ func (k *timekeeper) start(n *node) error {
 	}
 	if n.core == nil {
 		k.core = len(cfg.Sources)
-		poll := max(plan.Timing.scale(tickEvery), min(corePoll, poll))
-		cfg.Sources = append(cfg.Sources, clocksync.SourceConfig{Name: "core", Optional: true, Poll: poll})
+		k.corePoll = max(plan.Timing.scale(tickEvery), min(corePoll, poll))
+		cfg.Sources = append(cfg.Sources, clocksync.SourceConfig{Name: "core", Optional: true, Poll: k.corePoll})
 	}
 	k.limit = cfg.Limit
 	k.judge = newClockJudge(n, len(cfg.Sources))
