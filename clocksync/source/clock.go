@@ -48,6 +48,7 @@ type Clock struct {
 	cfg      Config
 	estimate atomic.Pointer[clocksync.Estimate]
 	answers  chan clocksync.Input // closed by nobody
+	back     chan struct{}        // of one; closed by nobody
 
 	mu     sync.Mutex // guards keeper
 	keeper *clocksync.Keeper
@@ -72,7 +73,7 @@ func New(cfg Config) (*Clock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("clock: %w", err)
 	}
-	c := &Clock{cfg: cfg, keeper: k, answers: make(chan clocksync.Input, len(cfg.Sources))}
+	c := &Clock{cfg: cfg, keeper: k, answers: make(chan clocksync.Input, len(cfg.Sources)), back: make(chan struct{}, 1)}
 	c.estimate.Store(new(clocksync.Estimate))
 	return c, nil
 }
@@ -104,7 +105,18 @@ func (c *Clock) Run(ctx context.Context) error {
 		case <-tick.C:
 			in = clocksync.Tick{}
 		case in = <-c.answers:
+		case <-c.back:
+			in = clocksync.Reconnected{}
 		}
+	}
+}
+
+// Reconnected has sources that were silent asked at once: a network is back. It
+// never waits.
+func (c *Clock) Reconnected() {
+	select {
+	case c.back <- struct{}{}:
+	default: // they will be
 	}
 }
 

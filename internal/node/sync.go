@@ -96,6 +96,9 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 // Input hands an input to the loop; it waits while the loop is behind, and
 // drops the input when Run has ended.
 func (s *Sync) Input(ctx context.Context, in protocol.EdgeInput) {
+	if _, up := in.(protocol.LinkUp); up {
+		s.node.clock.Reconnected()
+	}
 	select {
 	case s.inputs <- in:
 	case <-ctx.Done():
