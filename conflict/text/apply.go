@@ -58,8 +58,7 @@ func (w *walker) insert(r opRun) {
 	}
 	i := int32(len(x.items))
 	x.items = append(x.items, fresh)
-	l, _ = x.insertAt(l, k, i)
-	x.tree.add(l, fresh.widths())
+	x.insertAt(l, k, i)
 	x.renumber(i)
 }
 
@@ -69,8 +68,9 @@ func (w *walker) extend(i int32, fresh *item) bool {
 	if it.kind != inserted || it.prepare != 0 || it.gone || it.id+it.n != fresh.id || it.right != fresh.right {
 		return false
 	}
+	was := it.widths()
 	it.n += fresh.n
-	w.x.tree.add(it.leaf, fresh.widths())
+	w.x.rewiden(i, was)
 	for k := fresh.id; k < fresh.id+fresh.n; k++ {
 		w.x.at[k] = i
 	}
@@ -87,25 +87,23 @@ func (w *walker) cursor(pos int32) (l, k, eff, prev int32) {
 	}
 	l, before := x.tree.find(sumPrepare, pos)
 	rest, eff := pos-before[sumPrepare], before[sumEffect]
-	for k = 0; ; k++ {
-		prev = x.content[l].items[k]
-		it := &x.items[prev]
-		s := it.widths()
-		if s[sumPrepare] < rest {
-			rest -= s[sumPrepare]
-			eff += s[sumEffect]
-			continue
-		}
-		if !it.gone {
-			eff += rest
-		}
-		if rest < it.n {
-			prev, _ = x.split(prev, rest)
-			l = x.items[prev].leaf
-			k = x.index(prev)
-		}
-		return l, k + 1, eff, prev
+	c := &x.content[l]
+	for c.prepare[k] < rest {
+		rest -= c.prepare[k]
+		eff += c.effect[k]
+		k++
 	}
+	prev = c.items[k]
+	it := &x.items[prev]
+	if !it.gone {
+		eff += rest
+	}
+	if rest < it.n {
+		prev, _ = x.split(prev, rest)
+		l = x.items[prev].leaf
+		k = x.index(prev)
+	}
+	return l, k + 1, eff, prev
 }
 
 // among chooses the place of fresh among the inserts that are not in the
@@ -161,18 +159,13 @@ func (w *walker) delete(at lv, n, pos int32, back bool) {
 	for done := int32(0); done < n; {
 		l, before := x.tree.find(sumPrepare, pos+1)
 		rest, eff := pos-before[sumPrepare], before[sumEffect]
-		k := int32(0)
-		i := x.content[l].items[0]
-		for {
-			s := x.items[i].widths()
-			if s[sumPrepare] > rest {
-				break
-			}
-			rest -= s[sumPrepare]
-			eff += s[sumEffect]
+		c, k := &x.content[l], int32(0)
+		for c.prepare[k] <= rest {
+			rest -= c.prepare[k]
+			eff += c.effect[k]
 			k++
-			i = x.content[l].items[k]
 		}
+		i := c.items[k]
 		i = x.carve(i, rest, min(n-done, x.items[i].n-rest))
 		it := &x.items[i]
 		if !it.gone {

@@ -22,9 +22,6 @@ const (
 
 const leafItems = 32
 
-// reserveItems bounds the items that are reserved; most runs need few.
-const reserveItems = 4096
-
 // nyi is the prepare state of an insert that is not in the prepare version.
 const nyi int32 = -1
 
@@ -64,10 +61,20 @@ func (it *item) widths() sums {
 	return s
 }
 
-// leafContent lists the items of a leaf.
+// leafContent lists the items of a leaf, and how wide they are, so that who
+// looks for a place need not look at the items.
+//
+// Invariant: prepare and effect are what widths says of the items.
 type leafContent struct {
-	n     int32
-	items [leafItems]int32
+	n       int32
+	items   [leafItems]int32
+	prepare [leafItems]int32
+	effect  [leafItems]int32
+}
+
+// is notes what index k holds.
+func (c *leafContent) is(k, i int32, s sums) {
+	c.items[k], c.prepare[k], c.effect[k] = i, s[sumPrepare], s[sumEffect]
 }
 
 // items is the document at two versions at once: every character since the
@@ -87,19 +94,23 @@ type items struct {
 
 // reset makes the document one placeholder of length n.
 func (x *items) reset(n int32) {
-	x.tree.reset()
+	x.tree.reset(2)
 	x.content = append(x.content[:0], leafContent{n: 1})
 	x.items = append(x.items[:0], item{n: n, kind: placeholder})
 	x.at, x.private = x.at[:0], x.private[:0]
 	x.starts, x.ends = append(x.starts[:0], 0), append(x.ends[:0], 0)
+	x.content[0].is(0, 0, x.items[0].widths())
 	x.tree.add(0, x.items[0].widths())
 }
 
-// reserve makes room for the events that may follow.
-func (x *items) reserve(events int) {
+// reserve makes room for events that were packed into runs. An insert makes an
+// item and cuts one in two, a delete cuts off two ends; most do less.
+func (x *items) reserve(events, runs int) {
 	x.at = slices.Grow(x.at[:0], events)
-	if need := min(events, reserveItems); cap(x.items) < need {
+	if need := 2*min(events, runs) + 1; cap(x.items) < need {
 		x.items = make([]item, 0, need)
+		x.content = make([]leafContent, 0, need*3/(leafItems*2)+1)
+		x.tree.leaves = make([]leaf, 0, cap(x.content))
 	}
 }
 
@@ -163,9 +174,18 @@ func (x *items) index(i int32) int32 {
 	panic("text: item is not in its leaf")
 }
 
-// insertAt puts item i, whose widths the tree does not know yet, before index k
-// of leaf l and returns its place.
+// insertAt puts item i before index k of leaf l and returns its place.
 func (x *items) insertAt(l, k, i int32) (int32, int32) {
+	l, k = x.gap(l, k)
+	s := x.items[i].widths()
+	x.content[l].is(k, i, s)
+	x.items[i].leaf = l
+	x.tree.add(l, s)
+	return l, k
+}
+
+// gap makes index k of leaf l free and returns where that is.
+func (x *items) gap(l, k int32) (int32, int32) {
 	if x.content[l].n == leafItems {
 		right := x.splitLeaf(l)
 		if half := x.content[l].n; k > half {
@@ -174,9 +194,9 @@ func (x *items) insertAt(l, k, i int32) (int32, int32) {
 	}
 	c := &x.content[l]
 	copy(c.items[k+1:c.n+1], c.items[k:c.n])
-	c.items[k] = i
+	copy(c.prepare[k+1:c.n+1], c.prepare[k:c.n])
+	copy(c.effect[k+1:c.n+1], c.effect[k:c.n])
 	c.n++
-	x.items[i].leaf = l
 	return l, k
 }
 
@@ -189,11 +209,13 @@ func (x *items) splitLeaf(l int32) int32 {
 	const half = leafItems / 2
 	from, to := &x.content[l], &x.content[right]
 	to.n = int32(copy(to.items[:], from.items[half:from.n]))
+	copy(to.prepare[:], from.prepare[half:from.n])
+	copy(to.effect[:], from.effect[half:from.n])
 	from.n = half
 	var moved sums
-	for _, i := range to.items[:to.n] {
+	for k, i := range to.items[:to.n] {
 		x.items[i].leaf = right
-		moved.add(x.items[i].widths())
+		moved.add(sums{to.prepare[k], to.effect[k], 0})
 	}
 	x.tree.add(l, sums{-moved[0], -moved[1], -moved[2]})
 	x.tree.add(right, moved)
@@ -202,7 +224,7 @@ func (x *items) splitLeaf(l int32) int32 {
 
 // split cuts item i after k characters, 0 < k < its length, and returns both
 // halves. The shorter one gets the new number, so that a character is
-// renumbered only as often as its item halves.
+// renumbered only as often as its item halves. No sum changes.
 func (x *items) split(i, k int32) (int32, int32) {
 	it := x.items[i]
 	fresh := int32(len(x.items))
@@ -229,16 +251,16 @@ func (x *items) split(i, k int32) (int32, int32) {
 			x.ends[x.items[j].left], x.starts[x.items[j].right] = j, j
 		}
 	}
-	// insertAt may split the leaf by the widths of its items, so the widths
-	// must add up to what the leaf knows at that moment.
-	at := x.index(i)
-	lost := x.items[fresh].widths()
-	x.tree.add(it.leaf, sums{-lost[0], -lost[1], -lost[2]})
-	if l == i {
-		at++
+	// The gap stands behind the whole item, so that both halves come to stand in
+	// one leaf, whose sums know of the whole.
+	leaf, at := x.gap(it.leaf, x.index(i)+1)
+	c := &x.content[leaf]
+	if at == 0 {
+		panic("text: a gap behind an item is not in its leaf")
 	}
-	leafOf, _ := x.insertAt(it.leaf, at, fresh)
-	x.tree.add(leafOf, lost)
+	c.is(at-1, l, x.items[l].widths())
+	c.is(at, r, x.items[r].widths())
+	x.items[l].leaf, x.items[r].leaf = leaf, leaf
 	return l, r
 }
 
@@ -262,8 +284,15 @@ func (x *items) set(i, prepare int32, gone bool) {
 	it := &x.items[i]
 	was := it.widths()
 	it.prepare, it.gone = prepare, gone
+	x.rewiden(i, was)
+}
+
+// rewiden tells the index that item i is not as wide as it was.
+func (x *items) rewiden(i int32, was sums) {
+	it := &x.items[i]
 	is := it.widths()
 	if d := (sums{is[0] - was[0], is[1] - was[1], 0}); d != (sums{}) {
+		x.content[it.leaf].is(x.index(i), i, is)
 		x.tree.add(it.leaf, d)
 	}
 }

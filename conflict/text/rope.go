@@ -48,7 +48,7 @@ type rope struct {
 
 func newRope(s string) *rope {
 	r := &rope{}
-	r.tree.reset()
+	r.tree.reset(3)
 	r.chunks = make([]chunk, 1, len(s)/(chunkBytes*3/4)+1)
 	at := int32(0)
 	for len(s) > 0 {

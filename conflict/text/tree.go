@@ -16,53 +16,63 @@ func (s *sums) add(d sums) {
 	s[2] += d[2]
 }
 
-// branch is an inner node. Its children are leaves if low.
+// branch is an inner node. Its children are leaves if low. It has the sums of
+// its children, so that a search reads nothing else of them.
 type branch struct {
-	parent int32
-	n      int32
-	low    bool
-	sum    sums
-	child  [fan]int32
+	parent, slot int32 // slot: which child of its parent it is
+	n            int32
+	low          bool
+	child        [fan]int32
+	sum          [len(sums{})][fan]int32
 }
 
 // leaf is what the tree knows of a leaf; the owner keeps the content in a
 // slice of its own under the same number.
 type leaf struct {
-	parent, prev, next int32
-	sum                sums
+	parent, slot, prev, next int32
+	sum                      sums
 }
 
 // tree is a B-tree of numbered leaves in sequence. All leaves have one depth.
 // Nodes lie in slices and are linked by number, so the garbage collector has
 // nothing to follow.
 //
-// Invariant: the sum of a branch is the sum of its children's.
+// Invariant: a branch has for each child the sum of the leaves below it.
 type tree struct {
+	rows     int // how many of the sums are in use
 	branches []branch
 	leaves   []leaf
+	all      sums
 	root     int32
 	first    int32
 	freeLeaf []int32
 	freeBr   []int32
 }
 
-// reset makes the tree consist of one empty leaf, number 0.
-func (t *tree) reset() {
+// reset makes the tree consist of one empty leaf, number 0, of which the first
+// rows sums are kept.
+func (t *tree) reset(rows int) {
+	t.rows = rows
 	t.branches = append(t.branches[:0], branch{parent: none, n: 1, low: true})
 	t.leaves = append(t.leaves[:0], leaf{parent: 0, prev: none, next: none})
 	t.freeLeaf, t.freeBr = t.freeLeaf[:0], t.freeBr[:0]
-	t.root, t.first = 0, 0
+	t.root, t.first, t.all = 0, 0, sums{}
 }
 
 // total returns the sums of everything.
-func (t *tree) total() sums { return t.branches[t.root].sum }
+func (t *tree) total() sums { return t.all }
 
 // add changes the sums of a leaf.
 func (t *tree) add(l int32, d sums) {
 	lf := &t.leaves[l]
 	lf.sum.add(d)
-	for b := lf.parent; b != none; b = t.branches[b].parent {
-		t.branches[b].sum.add(d)
+	t.all.add(d)
+	for b, s := lf.parent, lf.slot; b != none; {
+		br := &t.branches[b]
+		for i := range t.rows {
+			br.sum[i][s&(fan-1)] += d[i]
+		}
+		b, s = br.parent, br.slot
 	}
 }
 
@@ -73,46 +83,33 @@ func (t *tree) find(which int, k int32) (int32, sums) {
 	b := t.root
 	for {
 		br := &t.branches[b]
-		next := br.child[br.n-1]
-		for i := range br.n {
-			c := br.child[i]
-			var s *sums
-			if br.low {
-				s = &t.leaves[c].sum
-			} else {
-				s = &t.branches[c].sum
-			}
-			if before[which]+s[which] >= k {
-				next = c
-				break
-			}
-			if i < br.n-1 {
-				before.add(*s)
-			}
+		row, last, s := &br.sum[which], int(br.n-1), 0
+		for s < last && row[s&(fan-1)] < k {
+			k -= row[s&(fan-1)]
+			s++
 		}
-		if br.low {
-			return next, before
+		for i := range t.rows {
+			row, sum := &br.sum[i], int32(0)
+			for _, n := range row[:s&(fan-1)] {
+				sum += n
+			}
+			before[i] += sum
 		}
-		b = next
+		if b = br.child[s&(fan-1)]; br.low {
+			return b, before
+		}
 	}
 }
 
 // before reports whether leaf a stands before leaf b; they differ.
 func (t *tree) before(a, b int32) bool {
-	x, y := t.leaves[a].parent, t.leaves[b].parent
-	for x != y {
-		a, b = x, y
-		x, y = t.branches[x].parent, t.branches[y].parent
+	x, y := &t.leaves[a], &t.leaves[b]
+	p, q, i, j := x.parent, y.parent, x.slot, y.slot
+	for p != q {
+		i, j = t.branches[p].slot, t.branches[q].slot
+		p, q = t.branches[p].parent, t.branches[q].parent
 	}
-	for _, c := range t.branches[x].child[:t.branches[x].n] {
-		if c == a {
-			return true
-		}
-		if c == b {
-			return false
-		}
-	}
-	panic("text: leaf is not among its parent's children")
+	return i < j
 }
 
 // insertAfter makes a new empty leaf behind l.
@@ -130,36 +127,39 @@ func (t *tree) insertAfter(l int32) int32 {
 	if next != none {
 		t.leaves[next].prev = fresh
 	}
-	parent := t.insertChild(t.leaves[l].parent, l, fresh)
-	t.leaves[fresh].parent = parent
+	t.insertChild(t.leaves[l].parent, t.leaves[l].slot, fresh)
 	return fresh
 }
 
-// insertChild puts fresh, whose sums are zero, behind child c of b and returns
-// the branch in which it now is.
-func (t *tree) insertChild(b, c, fresh int32) int32 {
+// insertChild puts fresh, whose sums are zero, behind child number s of b.
+func (t *tree) insertChild(b, s, fresh int32) {
 	if t.branches[b].n == fan {
 		right := t.splitBranch(b)
-		if t.parentOf(t.branches[b].low, c) == right {
-			b = right
+		if s >= fan/2 {
+			b, s = right, s-fan/2
 		}
 	}
 	br := &t.branches[b]
-	i := int32(0)
-	for br.child[i] != c {
-		i++
+	copy(br.child[s+2:br.n+1], br.child[s+1:br.n])
+	br.child[s+1] = fresh
+	for i := range br.sum {
+		copy(br.sum[i][s+2:br.n+1], br.sum[i][s+1:br.n])
+		br.sum[i][s+1] = 0
 	}
-	copy(br.child[i+2:br.n+1], br.child[i+1:br.n])
-	br.child[i+1] = fresh
 	br.n++
-	return b
+	t.place(b, s+1)
 }
 
-func (t *tree) parentOf(low bool, c int32) int32 {
-	if low {
-		return t.leaves[c].parent
+// place tells the children of b from number s on where they are.
+func (t *tree) place(b, s int32) {
+	br := &t.branches[b]
+	for ; s < br.n; s++ {
+		if c := br.child[s]; br.low {
+			t.leaves[c].parent, t.leaves[c].slot = b, s
+		} else {
+			t.branches[c].parent, t.branches[c].slot = b, s
+		}
 	}
-	return t.branches[c].parent
 }
 
 // splitBranch moves the upper half of b into a new branch behind it.
@@ -172,30 +172,35 @@ func (t *tree) splitBranch(b int32) int32 {
 		t.branches = append(t.branches, branch{})
 	}
 	const half = fan / 2
-	t.branches[right] = branch{parent: none, n: fan - half, low: t.branches[b].low}
+	from, to := &t.branches[b], &t.branches[right]
+	*to = branch{parent: none, n: fan - half, low: from.low}
+	copy(to.child[:], from.child[half:])
 	var moved sums
-	for i := range int32(fan - half) {
-		c := t.branches[b].child[half+i]
-		t.branches[right].child[i] = c
-		if t.branches[b].low {
-			t.leaves[c].parent = right
-			moved.add(t.leaves[c].sum)
-		} else {
-			t.branches[c].parent = right
-			moved.add(t.branches[c].sum)
+	for i := range moved {
+		copy(to.sum[i][:], from.sum[i][half:])
+		for _, n := range to.sum[i] {
+			moved[i] += n
 		}
 	}
-	t.branches[b].n = half
-	if t.branches[b].parent == none {
+	from.n = half
+	t.place(right, 0)
+	if from.parent == none {
 		root := int32(len(t.branches))
-		t.branches = append(t.branches, branch{parent: none, n: 1, sum: t.branches[b].sum})
-		t.branches[root].child[0] = b
-		t.branches[b].parent, t.root = root, root
+		t.branches = append(t.branches, branch{parent: none, n: 1})
+		br := &t.branches[root]
+		br.child[0] = b
+		for i := range t.all {
+			br.sum[i][0] = t.all[i]
+		}
+		t.branches[b].parent, t.branches[b].slot, t.root = root, 0, root
 	}
-	parent := t.insertChild(t.branches[b].parent, b, right)
-	t.branches[right].parent = parent // b's parent too, so its sum stays
-	t.branches[b].sum.add(sums{-moved[0], -moved[1], -moved[2]})
-	t.branches[right].sum = moved
+	t.insertChild(t.branches[b].parent, t.branches[b].slot, right)
+	for _, half := range []struct{ b, sign int32 }{{b, -1}, {right, 1}} {
+		br := &t.branches[half.b]
+		for i := range moved {
+			t.branches[br.parent].sum[i][br.slot] += half.sign * moved[i]
+		}
+	}
 	return right
 }
 
@@ -214,18 +219,18 @@ func (t *tree) remove(l int32) {
 		t.leaves[lf.next].prev = lf.prev
 	}
 	t.freeLeaf = append(t.freeLeaf, l)
-	for b, c := lf.parent, l; ; {
+	for b, s := lf.parent, lf.slot; ; {
 		br := &t.branches[b]
-		i := int32(0)
-		for br.child[i] != c {
-			i++
+		copy(br.child[s:br.n-1], br.child[s+1:br.n])
+		for i := range br.sum {
+			copy(br.sum[i][s:br.n-1], br.sum[i][s+1:br.n])
 		}
-		copy(br.child[i:br.n-1], br.child[i+1:br.n])
 		br.n--
+		t.place(b, s)
 		if br.n > 0 {
 			return
 		}
 		t.freeBr = append(t.freeBr, b)
-		b, c = br.parent, b
+		b, s = br.parent, br.slot
 	}
 }

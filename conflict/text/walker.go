@@ -44,9 +44,9 @@ func (w *walker) reset(base lv, n int32) {
 	w.base, w.begun, w.length = base, false, n
 }
 
-// begin builds the structure for the version base.
-func (w *walker) begin() {
-	w.x.reserve(int(w.g.size() - w.base))
+// begin builds the structure for the version base, for events up to end.
+func (w *walker) begin(end lv) {
+	w.x.reserve(int(end-w.base), w.o.runOf(end-1)-w.o.runOf(w.base+1)+1)
 	w.x.reset(w.length)
 	w.begun = true
 	w.prepare = w.prepare[:0]
@@ -74,8 +74,9 @@ func (w *walker) settle(n int32) {
 	// The last placeholder is what no event has reached.
 	i := w.x.ends[0]
 	it := &w.x.items[i]
+	was := it.widths()
 	it.n -= surplus
-	w.x.tree.add(it.leaf, sums{-surplus, -surplus, 0})
+	w.x.rewiden(i, was)
 }
 
 // visit runs the events of s in order. linear says that s begins right behind
@@ -92,8 +93,10 @@ func (w *walker) visit(s span, linear bool) error {
 				return nil
 			}
 		}
-		if !w.begun {
-			w.begin()
+		if !w.begun && linear {
+			w.begin(w.g.nextCritical(v))
+		} else if !w.begun {
+			w.begin(w.g.size())
 		}
 		w.entry = w.g.entryFrom(w.entry, v)
 		e := &w.g.entries[w.entry]
