@@ -205,6 +205,9 @@ func (w *world) checkAgain(n *node, before []session.Op, done drive.Reissued) {
 	}
 	moved, last := map[vclock.Dot]vclock.Seq{}, map[vclock.Origin]vclock.Seq{}
 	for _, op := range n.opsOf(done.Grown.Feed) {
+		if op.Dot.Seq > done.Grown.Seq {
+			break // written since
+		}
 		i := slices.IndexFunc(left, func(old session.Op) bool {
 			return op.Session == old.Session && op.Key == old.Key && op.Stamp == old.Stamp &&
 				slices.Equal(valuesOf(&op), valuesOf(&old))
