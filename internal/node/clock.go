@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,12 @@ type ClockConfig struct {
 	// Chrony says whether chronyd of this machine is asked: "auto" if it
 	// answers at 127.0.0.1:323, "off", or HOST:PORT of its command port.
 	Chrony string `yaml:"chrony" help:"whether the local chronyd is asked: auto, off or HOST:PORT"`
+	// PTP is a PTP hardware clock such as /dev/ptp0; empty: none. It does not
+	// tell whether anybody keeps it; beside others it is voted out if it is wrong.
+	PTP string `yaml:"ptp" help:"PTP hardware clock, such as /dev/ptp0; none if empty"`
+	// PTPAhead is how far that clock is ahead of UTC: 0s if it keeps UTC, 37s
+	// since 2017 if it keeps TAI, as ptp4l does.
+	PTPAhead config.Duration `yaml:"ptp_ahead" help:"how far the PTP hardware clock is ahead of UTC: 0s, or 37s for TAI"`
 	// Poll is the pause between two questions to a server. Shorter is more
 	// exact and a burden for servers of others.
 	Poll config.Duration `yaml:"poll" help:"pause between two questions to a time server"`
@@ -53,6 +60,7 @@ const (
 	pollMax     = 1024 * time.Second // between questions to a server that does not answer
 	publicPoll  = 64 * time.Second   // least pause for servers of others
 	privatePoll = time.Second
+	maxServers  = clocksync.MaxSources - 3 // beside them: chronyd, a hardware clock, the core
 )
 
 // Validate reports everything that is wrong at once.
@@ -81,8 +89,14 @@ func (c ClockConfig) Validate() error {
 			}
 		}
 	}
-	if n := len(c.Servers) + len(c.Smeared); n > clocksync.MaxSources-2 {
-		bad("clock.servers", fmt.Sprintf("%d servers", n), fmt.Sprintf("at most %d", clocksync.MaxSources-2))
+	if n := len(c.Servers) + len(c.Smeared); n > maxServers {
+		bad("clock.servers", fmt.Sprintf("%d servers", n), fmt.Sprintf("at most %d", maxServers))
+	}
+	if c.PTP != "" && !filepath.IsAbs(c.PTP) {
+		bad("clock.ptp", fmt.Sprintf("%q", c.PTP), "the path of a clock, such as /dev/ptp0, or nothing")
+	}
+	if ahead := time.Duration(c.PTPAhead); ahead < 0 || ahead > time.Minute || ahead > 0 && c.PTP == "" {
+		bad("clock.ptp_ahead", ahead.String(), "0s for a clock that keeps UTC, 37s for TAI, 1m at most; with clock.ptp only")
 	}
 	if c.Chrony != "auto" && c.Chrony != "off" &&
 		(source.CheckAddress(c.Chrony) != nil || !strings.Contains(c.Chrony, ":")) {
@@ -136,6 +150,9 @@ func (n *Node) openClock() error {
 	default:
 		add("chrony", false, false, 0, source.Chrony{Address: c.Chrony, Read: n.cfg.Read})
 	}
+	if c.PTP != "" {
+		add("ptp", false, false, 0, n.ptp())
+	}
 	if n.cfg.ProbeCore {
 		add("core", false, true, min(corePoll, time.Duration(c.Poll)), coreProbe{n})
 	}
@@ -147,11 +164,21 @@ func (n *Node) openClock() error {
 	return err
 }
 
+func (n *Node) ptp() source.PTP {
+	return source.PTP{Device: n.cfg.Clock.PTP, Ahead: time.Duration(n.cfg.Clock.PTPAhead), Read: n.cfg.Read}
+}
+
 // adviseClock tells the operator what the sources of time are good for.
-func (n *Node) adviseClock() {
+func (n *Node) adviseClock(ctx context.Context) {
 	c := n.cfg.Clock
+	if c.PTP != "" {
+		if _, err := n.ptp().Ask(ctx); err != nil {
+			n.cfg.Log.Warn("the PTP hardware clock cannot be read and counts as a source that is silent: "+
+				"see that clock.ptp names it, that its driver is loaded, and that this user may read it", slog.Any("error", err))
+		}
+	}
 	switch servers := len(c.Servers) + len(c.Smeared); {
-	case servers == 0 && c.Chrony == "off" && !n.cfg.ProbeCore:
+	case servers == 0 && c.Chrony == "off" && c.PTP == "" && !n.cfg.ProbeCore:
 		n.cfg.Log.Warn("no source of time: stamps count as unsynced and nobody notices a wrong clock; " +
 			"set clock.servers, or clock.chrony: auto where chronyd runs")
 	case servers == 2:
@@ -174,7 +201,7 @@ func (n *Node) wall() time.Time { return n.clock.Now().Time.Time() }
 // runClock keeps the time, and puts the hybrid clock back when it was carried
 // ahead by a clock that has been put right.
 func (n *Node) runClock(ctx context.Context) error {
-	n.adviseClock()
+	n.adviseClock(ctx)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	done := make(chan error, 1) // takes the one result of Run

@@ -216,6 +216,8 @@ func TestClockConfig(t *testing.T) {
 		"clock.servers[0]": func(c *node.ClockConfig) { c.Servers = []string{"ntp://x"} },
 		"clock.smeared[0]": func(c *node.ClockConfig) { c.Servers, c.Smeared = []string{"a.example"}, []string{"a.example"} },
 		"clock.chrony":     func(c *node.ClockConfig) { c.Chrony = "yes" },
+		"clock.ptp":        func(c *node.ClockConfig) { c.PTP = "ptp0" },
+		"clock.ptp_ahead":  func(c *node.ClockConfig) { c.PTPAhead = 37e9 },
 		"clock.poll":       func(c *node.ClockConfig) { c.Servers, c.Poll = []string{"time.example.org"}, 2e9 },
 		"clock.limit":      func(c *node.ClockConfig) { c.Limit = 5e6 },
 	} {
