@@ -45,30 +45,23 @@ func encodeClockAsk(m ClockAsk) []byte {
 	return putUint(b, 7, protowire.EncodeZigZag(int64(m.Drift)))
 }
 
-func decodeClockAsk(b []byte) (ClockAsk, error) {
-	var m ClockAsk
-	err := eachField(b, func(f field) (err error) {
-		var n int64
+func decodeClockAsk(b []byte) (m ClockAsk, err error) {
+	err = eachField(b, func(f field) (err error) {
 		switch f.num {
 		case 1:
 			m.Node, err = f.name()
 		case 2:
-			n, err = f.upTo(int64(clocksync.StateStepped))
-			m.State = clocksync.State(n)
+			err = upTo(f, &m.State, clocksync.StateStepped)
 		case 3:
-			n, err = f.upTo(int64(clocksync.AlarmOffset))
-			m.Alarm = clocksync.Alarm(n)
+			err = upTo(f, &m.Alarm, clocksync.AlarmOffset)
 		case 4:
 			m.Known, err = f.bool()
 		case 5:
-			n, err = f.signed()
-			m.Off = time.Duration(n)
+			err = signed(f, &m.Off)
 		case 6:
-			n, err = f.upTo(maxTold)
-			m.Bound = time.Duration(n)
+			err = upTo(f, &m.Bound, maxTold)
 		case 7:
-			n, err = f.signed()
-			m.Drift = clocksync.PPB(n)
+			err = signed(f, &m.Drift)
 		}
 		return err
 	})
@@ -83,25 +76,19 @@ func encodeClockTold(m ClockTold) []byte {
 	return putUint(b, 5, uint64(m.Bound))
 }
 
-func decodeClockTold(b []byte) (ClockTold, error) {
-	var m ClockTold
-	err := eachField(b, func(f field) (err error) {
-		var n int64
+func decodeClockTold(b []byte) (m ClockTold, err error) {
+	err = eachField(b, func(f field) (err error) {
 		switch f.num {
 		case 1:
 			m.Core, err = f.name()
 		case 2:
-			n, err = f.upTo(int64(clocksync.MaxNanos))
-			m.Received = clocksync.Nanos(n)
+			err = upTo(f, &m.Received, clocksync.MaxNanos)
 		case 3:
-			n, err = f.upTo(int64(clocksync.MaxNanos))
-			m.Sent = clocksync.Nanos(n)
+			err = upTo(f, &m.Sent, clocksync.MaxNanos)
 		case 4:
-			n, err = f.upTo(int64(clocksync.Synced))
-			m.Trust = clocksync.Trust(n)
+			err = upTo(f, &m.Trust, clocksync.Synced)
 		case 5:
-			n, err = f.upTo(maxTold)
-			m.Bound = time.Duration(n)
+			err = upTo(f, &m.Bound, maxTold)
 		}
 		return err
 	})
@@ -122,19 +109,23 @@ func checkClockTold(m ClockTold) error {
 
 func within(n int64) bool { return -maxTold <= n && n <= maxTold }
 
-func (f field) upTo(most int64) (int64, error) {
+// upTo reads a number from zero to most.
+func upTo[T ~uint8 | ~int64](f field, into *T, most T) error {
 	n, err := f.uint()
 	if err == nil && n > uint64(most) {
-		return 0, fmt.Errorf("field %d is %d: %w", f.num, n, ErrTooBig)
+		return fmt.Errorf("field %d is %d: %w", f.num, n, ErrTooBig)
 	}
-	return int64(n), err
+	*into = T(n)
+	return err
 }
 
-func (f field) signed() (int64, error) {
+// signed reads a number of either sign.
+func signed[T ~int64](f field, into *T) error {
 	w, err := f.uint()
 	n := protowire.DecodeZigZag(w)
 	if err == nil && !within(n) {
-		return 0, fmt.Errorf("field %d is %d: %w", f.num, n, ErrTooBig)
+		return fmt.Errorf("field %d is %d: %w", f.num, n, ErrTooBig)
 	}
-	return n, err
+	*into = T(n)
+	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/clocksync/source"
+	"github.com/causeway-sync/causeway/internal/ntptest"
 )
 
 // lab is a clock that asks servers on loopback.
@@ -23,7 +24,7 @@ type lab struct {
 }
 
 // open starts a clock over the servers, with a system clock that can be set.
-func open(t *testing.T, servers ...*ntpServer) *lab {
+func open(t *testing.T, servers ...*ntptest.Server) *lab {
 	t.Helper()
 	l := &lab{facts: make(chan clocksync.Fact, 1024)}
 	read := func() clocksync.Reading {
@@ -36,7 +37,7 @@ func open(t *testing.T, servers ...*ntpServer) *lab {
 	for i, s := range servers {
 		cfg.Sources = append(cfg.Sources, source.Source{
 			SourceConfig: clocksync.SourceConfig{Name: string(rune('a' + i))},
-			Asker:        source.NTP{Address: s.start(t), Read: read},
+			Asker:        source.NTP{Address: s.Start(t), Read: read},
 		})
 	}
 	c, err := source.New(cfg)
@@ -83,7 +84,7 @@ func (l *lab) awaitState(t *testing.T, want clocksync.State) {
 // silent, one that answers with a kiss of death.
 func TestRealServers(t *testing.T) {
 	t.Parallel()
-	servers := []*ntpServer{{}, {}, {}, {lie: 300 * time.Millisecond}, {silent: true}, {kiss: "DENY"}}
+	servers := []*ntptest.Server{{}, {}, {}, {Lie: 300 * time.Millisecond}, {Silent: true}, {Kiss: "DENY"}}
 	l := open(t, servers...)
 	l.awaitState(t, clocksync.StateSynced)
 	m, truth := l.Now(), time.Now()
@@ -100,7 +101,7 @@ func TestRealServers(t *testing.T) {
 			t.Errorf("source %s: %v, want %v", s.Name, s.Verdict, want[i])
 		}
 	}
-	if n := servers[5].asked.Load(); n != 1 {
+	if n := servers[5].Asked.Load(); n != 1 {
 		t.Errorf("asked %d times after DENY, want once in all", n)
 	}
 }
@@ -113,7 +114,7 @@ func TestTwoOfFourLie(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := open(t, &ntpServer{lie: lies[0]}, &ntpServer{}, &ntpServer{lie: lies[1]}, &ntpServer{})
+			l := open(t, &ntptest.Server{Lie: lies[0]}, &ntptest.Server{}, &ntptest.Server{Lie: lies[1]}, &ntptest.Server{})
 			l.await(t, "alarm", func(f clocksync.Fact) bool {
 				if c, ok := f.(clocksync.Changed); ok && c.To == clocksync.StateSynced {
 					t.Fatal("synced although two of four lie")
@@ -139,7 +140,7 @@ func TestSystemClockIsSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := open(t, &ntpServer{}, &ntpServer{}, &ntpServer{})
+			l := open(t, &ntptest.Server{}, &ntptest.Server{}, &ntptest.Server{})
 			l.awaitState(t, clocksync.StateSynced)
 			l.step.Store(int64(by))
 			l.await(t, "step", func(f clocksync.Fact) bool {
@@ -172,12 +173,12 @@ func TestStartsWrong(t *testing.T) {
 		r.Wall += clocksync.Nanos(l.step.Load())
 		return r
 	}
-	s, err := source.NTP{Address: (&ntpServer{}).start(t), Read: read}.Ask(t.Context())
+	s, err := source.NTP{Address: (&ntptest.Server{}).Start(t), Read: read}.Ask(t.Context())
 	if off := time.Since(s.Time.Time()).Abs(); err != nil || off > 20*time.Millisecond {
 		t.Errorf("asked in 2099: off by %v, %v", off, err)
 	}
 	l.step.Store(int64(time.Until(time.Unix(0, 0))))
-	s, err = source.NTP{Address: (&ntpServer{}).start(t), Read: read}.Ask(t.Context())
+	s, err = source.NTP{Address: (&ntptest.Server{}).Start(t), Read: read}.Ask(t.Context())
 	if off := time.Since(s.Time.Time()).Abs(); err != nil || off > 20*time.Millisecond {
 		t.Errorf("asked in 1970: off by %v, %v", off, err)
 	}
@@ -186,13 +187,13 @@ func TestStartsWrong(t *testing.T) {
 // Answers from which no offset may ever be taken.
 func TestInvalidAnswers(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]*ntpServer{
-		"unsynchronised": {leap: 3}, "stratum 16": {stratum: 16}, "forged": {forge: true},
-		"kiss": {kiss: "ACST"}, "deny": {kiss: "DENY"}, "rstr": {kiss: "RSTR"}, "rate": {kiss: "RATE"},
+	for name, s := range map[string]*ntptest.Server{
+		"unsynchronised": {Leap: 3}, "stratum 16": {Stratum: 16}, "forged": {Forge: true},
+		"kiss": {Kiss: "ACST"}, "deny": {Kiss: "DENY"}, "rstr": {Kiss: "RSTR"}, "rate": {Kiss: "RATE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := source.NTP{Address: s.start(t)}.Ask(t.Context())
+			_, err := source.NTP{Address: s.Start(t)}.Ask(t.Context())
 			if err == nil {
 				t.Fatal("accepted")
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/causeway-sync/causeway/clocksync/source"
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/node"
+	"github.com/causeway-sync/causeway/internal/ntptest"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/session"
 )
@@ -141,7 +142,7 @@ func attach(edge, core *clocked) {
 // lists, and all is normal when the clock is put right.
 func TestWrongClock(t *testing.T) {
 	t.Parallel()
-	core := openClocked(t, "core-1", "core", 0, false, ntpServer(t), ntpServer(t), ntpServer(t))
+	core := openClocked(t, "core-1", "core", 0, false, new(ntptest.Server).Start(t), new(ntptest.Server).Start(t), new(ntptest.Server).Start(t))
 	core.await(t, "msg=clock", "state=synced")
 
 	wrong := time.Until(time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -184,7 +185,7 @@ func TestWrongClock(t *testing.T) {
 // The core lists who asked it, with the alarm.
 func TestCoreListsClocks(t *testing.T) {
 	t.Parallel()
-	core := openClocked(t, "core-1", "core", 0, false, ntpServer(t))
+	core := openClocked(t, "core-1", "core", 0, false, new(ntptest.Server).Start(t))
 	core.await(t, "msg=clock", "state=synced")
 	edge := openClocked(t, "edge-1", "edge", time.Hour, true)
 	attach(edge, core)
