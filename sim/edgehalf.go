@@ -263,14 +263,14 @@ func (n *node) reissue(what drive.Reaction) {
 	n.half.stuck = true
 	before := n.origin
 	var done drive.Reissued
-	var old []session.Op
 	n.update(forSync, func(tx session.Tx) error {
 		var err error
-		old = n.ownOps(tx, what.Reissue.Space)
+		old := n.ownOps(tx, what.Reissue.Space)
 		done, err = drive.Reissue(tx, n.rep, n.now(), n.identity(), what.Reissue.Feed, what.Reissue.Seq,
 			n.known)
 		if err == nil {
 			n.checkLeft(tx)
+			n.w.checkAgain(n, tx, old, done)
 		}
 		return err
 	}, func(err error) {
@@ -300,7 +300,6 @@ func (n *node) reissue(what drive.Reaction) {
 		}
 		n.w.facts["ops_reissued"]++
 		n.remade = n.w.now
-		n.w.checkAgain(n, old, done)
 		// What forked is shown no more, but again under other names.
 		n.w.history.Resets = append(n.w.history.Resets, check.Reset{Node: n.lane, At: n.w.now})
 		for _, cut := range done.Cut {

@@ -365,6 +365,9 @@ func (w *world) excuse(n *node, kept *memstore.Mem) {
 					return err
 				})
 				w.excuseOps(r, h.Feed, safe, h.Seq)
+				if own(n.name, h.Origin) && safe < h.Seq { // what it wrote since under another origin may wait for ever
+					w.excuseBetween(n, h.Feed, safe, "")
+				}
 				w.excuseRotten(n, h.Feed, safe)
 			}
 		}

@@ -128,11 +128,18 @@ func (d *drawing) forks() {
 	}
 	if d.one(3) { // writes are under way when a fork is found
 		d.plan.Faults = append(d.plan.Faults, Fault{Kind: SlowDisk, For: d.plan.Length, Nodes: []string{twice},
-			Delay: d.about(50*time.Millisecond, 2*time.Second)})
+			Delay: time.Second + d.upTo(3*time.Second)})
+	}
+	meet := d.one(2) // others write to the same session, after what the machine has forgotten
+	if meet {
+		l.Nodes, l.Same, l.Every, l.Core = []string{twice, d.edge()}, 0.9, d.about(300*time.Millisecond, time.Second), 0.5
 	}
 	silent := func(f *Fault) {
 		f.Nodes, f.Silent = []string{twice}, !d.one(4)
-		if d.one(2) {
+		if meet {
+			f.Ago = time.Second + d.upTo(2*time.Second)
+		}
+		if !meet && d.one(2) {
 			return
 		}
 		d.plan.Faults = append(d.plan.Faults, Fault{Kind: Partition, At: max(f.At-d.upTo(2*time.Second), 0),

@@ -192,7 +192,7 @@ func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vc
 // checkAgain is an oracle: what is taken out of feeds is made again, in its order,
 // says what it said, and names each other by new numbers. Before is all that the
 // node had written in the space.
-func (w *world) checkAgain(n *node, before []session.Op, done drive.Reissued) {
+func (w *world) checkAgain(n *node, tx session.Reader, before []session.Op, done drive.Reissued) {
 	const promise = "what forked is made again as it was"
 	left := slices.DeleteFunc(before, func(op session.Op) bool {
 		return !slices.ContainsFunc(done.Cut, func(cut protocol.FeedHead) bool {
@@ -204,10 +204,7 @@ func (w *world) checkAgain(n *node, before []session.Op, done drive.Reissued) {
 		return
 	}
 	moved, last := map[vclock.Dot]vclock.Seq{}, map[vclock.Origin]vclock.Seq{}
-	for _, op := range n.opsOf(done.Grown.Feed) {
-		if op.Dot.Seq > done.Grown.Seq {
-			break // written since
-		}
+	for _, op := range readable(tx, done.Grown.Feed) {
 		i := slices.IndexFunc(left, func(old session.Op) bool {
 			return op.Session == old.Session && op.Key == old.Key && op.Stamp == old.Stamp &&
 				slices.Equal(valuesOf(&op), valuesOf(&old))
@@ -278,18 +275,6 @@ func (n *node) checkOwnOrder(tx session.Reader, grown protocol.FeedHead) {
 			return
 		}
 	}
-}
-
-// opsOf gives the ops of a feed, as far as they can be read.
-func (n *node) opsOf(f protocol.Feed) (list []session.Op) {
-	err := n.disk.mem.View(func(r session.Reader) error {
-		list = readable(r, f)
-		return nil
-	})
-	if err != nil {
-		n.w.facts["excuse_unreadable"]++
-	}
-	return list
 }
 
 // ownOps gives all ops of a space that the node wrote, as far as they can be read.
