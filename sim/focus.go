@@ -126,7 +126,8 @@ func (d *drawing) forks() {
 	if d.one(2) { // what is found in one space first changes what is found in the other
 		d.twoSpaces(twice)
 	}
-	if d.one(3) { // writes are under way when a fork is found
+	slow := d.one(3)
+	if slow { // writes are under way when the machine learns what it has forgotten
 		d.plan.Faults = append(d.plan.Faults, Fault{Kind: SlowDisk, For: d.plan.Length, Nodes: []string{twice},
 			Delay: time.Second + d.upTo(3*time.Second)})
 	}
@@ -136,10 +137,10 @@ func (d *drawing) forks() {
 	}
 	silent := func(f *Fault) {
 		f.Nodes, f.Silent = []string{twice}, !d.one(4)
-		if meet {
+		if meet || slow {
 			f.Ago = time.Second + d.upTo(2*time.Second)
 		}
-		if !meet && d.one(2) {
+		if slow || !meet && d.one(2) {
 			return
 		}
 		d.plan.Faults = append(d.plan.Faults, Fault{Kind: Partition, At: max(f.At-d.upTo(2*time.Second), 0),
