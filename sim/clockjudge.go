@@ -160,6 +160,18 @@ func (j *clockJudge) ought() bool {
 	return true
 }
 
+// roughlyTold reports whether a clock agrees with sources which are so far away
+// that nobody can vouch for what they tell.
+func roughlyTold(r clocksync.Report) bool {
+	agrees, best := false, time.Duration(0)
+	for _, s := range r.Sources {
+		if bound := (s.Hi - s.Lo) / 2; s.Verdict == clocksync.Truechimer && (!agrees || bound < best) {
+			agrees, best = true, bound
+		}
+	}
+	return agrees && best > clocksync.MaxAhead
+}
+
 // clockNotReady tells whose clock is not as it should be although nothing is
 // wrong any more.
 func (w *world) clockNotReady() string {
@@ -169,6 +181,9 @@ func (w *world) clockNotReady() string {
 		}
 		at := n.time.reading()
 		r := n.time.keeper.Report(at)
+		if r.Trust != clocksync.Synced && roughlyTold(r) {
+			continue
+		}
 		if r.Trust != clocksync.Synced {
 			return n.lane + " has a clock that is " + r.State.String()
 		}

@@ -245,6 +245,10 @@ func TestDefaults(t *testing.T) {
 		Net:    sim.Quality{Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond},
 		Expect: sim.Expect{Converge: true},
 	}
+	for _, name := range []string{"ntp-1", "ntp-2", "ntp-3"} {
+		want.Time.Servers = append(want.Time.Servers,
+			sim.TimeServer{Name: name, Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond})
+	}
 	for _, name := range []string{"core-1", "core-2", "core-3", "edge-1", "edge-2", "edge-3", "edge-4", "edge-5"} {
 		want.Nodes = append(want.Nodes, sim.NodePlan{Name: name, Core: strings.HasPrefix(name, "core")})
 	}
