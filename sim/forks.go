@@ -167,7 +167,8 @@ func (w *world) acknowledgedAtCore(op *session.Op) bool {
 // excuseBetween excuses the ops that a node wrote under a newer origin before it
 // made those behind a number of a feed again: they say that they follow numbers
 // that have another content now. Others may have them already; what has not left
-// the node must have been made again as well.
+// the node must have been made again as well. With no new origin nothing was made
+// again: the feed is gone with the node.
 func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vclock.Origin) {
 	err := n.disk.mem.View(func(r session.Reader) error {
 		return w.eachOp(r, f.Space, func(op *session.Op) {
@@ -175,7 +176,7 @@ func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vc
 			if !newer || op.Deps.At(f.Origin) <= cut {
 				return
 			}
-			if n.known(protocol.Feed{Space: f.Space, Origin: op.Dot.Origin}) < op.Dot.Seq {
+			if again != "" && n.known(protocol.Feed{Space: f.Space, Origin: op.Dot.Origin}) < op.Dot.Seq {
 				w.problem("what forked is made again as it was", n.lane, "%v follows op %d of %s, which was taken out behind %d",
 					op.Dot, op.Deps.At(f.Origin), f.Origin, cut)
 			}
