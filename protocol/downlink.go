@@ -104,7 +104,7 @@ func (e *Edge) newOrigin(at Instant, o vclock.Origin, out *EdgeOutput) {
 	for _, f := range e.order {
 		if f.Origin == before {
 			f.former = e.renewals
-			e.watchFormer(f)
+			e.watchFormer(at, f)
 		}
 		if f.halted && f.search == nil {
 			f.halted = false

@@ -240,7 +240,7 @@ func (e *Edge) askHeads(at Instant, out *EdgeOutput) {
 	e.nextAsk = at.Later(e.cfg.AskEvery)
 	var late []Feed
 	for _, f := range e.busy {
-		if f.waiting() && at >= f.moved.Later(e.cfg.AskEvery) {
+		if f.waiting() && (at >= f.moved.Later(e.cfg.AskEvery) || slices.Contains(e.formers, f)) {
 			late = append(late, f.Feed)
 		}
 	}
@@ -278,7 +278,7 @@ func (e *Edge) fork(at Instant, f *upFeed, n vclock.Seq, out *EdgeOutput) {
 		f.phase = idle
 	}
 	e.chainAsk = at
-	e.watchFormer(f)
+	e.watchFormer(at, f)
 	out.fact(Forked{Feed: f.Feed, Own: f.own, After: after, At: n})
 	e.list(f)
 }

@@ -182,7 +182,7 @@ func (e *Edge) persisted(at Instant, in Persisted) error {
 		f.next = in.Seq + 1
 	}
 	f.head = in.Head
-	e.watchFormer(f)
+	e.watchFormer(at, f)
 	e.list(f)
 	return nil
 }
@@ -198,7 +198,7 @@ func (e *Edge) replaced(at Instant, in Replaced, out *EdgeOutput) error {
 	f.goal, f.forced, f.renewed, f.agreed, f.stored, f.shown = min(f.goal, in.Seq), 0, 0, 0, 0, 0
 	f.marks, f.claims, f.counts = nil, nil, nil
 	f.halted, f.search, f.moved, f.passed = false, nil, at, false
-	e.watchFormer(f)
+	e.watchFormer(at, f)
 	e.touched = f
 	e.list(f)
 	e.rejoin(at, out) // the core left the feed out, or counts on what is gone
@@ -251,10 +251,12 @@ func (e *Edge) waitsForFormer(f *upFeed) bool {
 	})
 }
 
-// watchFormer notes a feed of an earlier origin of ours that is not settled.
-func (e *Edge) watchFormer(f *upFeed) {
+// watchFormer notes a feed of an earlier origin of ours that is not settled, and
+// has the stores asked for it.
+func (e *Edge) watchFormer(at Instant, f *upFeed) {
 	if f.own && f.Origin != e.cfg.Origin && !e.cfg.UploadOnly && !f.settled() && !slices.Contains(e.formers, f) {
 		e.formers = append(e.formers, f)
+		e.nextAsk = min(e.nextAsk, at)
 	}
 }
 

@@ -192,7 +192,7 @@ func (w *world) excuseBetween(n *node, f protocol.Feed, cut vclock.Seq, again vc
 
 // checkAgain is an oracle: what is taken out of feeds is made again, in its order,
 // says what it said, and names each other by new numbers. Before is all that the
-// node had written in the space.
+// node had written in the space. It notes from which calls they come.
 func (w *world) checkAgain(n *node, tx session.Reader, before []session.Op, done drive.Reissued) {
 	const promise = "what forked is made again as it was"
 	left := slices.DeleteFunc(before, func(op session.Op) bool {
@@ -226,6 +226,9 @@ func (w *world) checkAgain(n *node, tx session.Reader, before []session.Op, done
 				op.Dot, old.Dot, got, want, last[old.Dot.Origin])
 		}
 		last[old.Dot.Origin] = old.Dot.Seq
+		if id, ok := w.callOf[callNames(&old)[0]]; ok {
+			w.callOf[callNames(&op)[0]] = id
+		}
 		w.checkCauses(n, done, moved, &old, &op)
 	}
 }
