@@ -182,6 +182,13 @@ func (d *drawing) twoSpaces(name string) {
 func (d *drawing) ashes() {
 	harm := []FaultKind{Wipe, WipeStreams, Restore, LoseSynced, Clone, BitFlip, StreamLoss, StreamAway}
 	d.plan.Faults = slices.DeleteFunc(d.plan.Faults, func(f Fault) bool { return slices.Contains(harm, f.Kind) })
+	if d.one(2) { // of a space that one edge alone carries nobody else has anything
+		only := d.edge()
+		for i := range d.plan.Nodes {
+			d.plan.Nodes[i].Spaces = nil
+		}
+		d.twoSpaces(only)
+	}
 	at := d.plan.Length/2 + d.upTo(d.plan.Length/2)
 	if len(d.edges) > 1 && d.one(2) {
 		d.plan.Faults = append(d.plan.Faults, Fault{Kind: Leave, At: at, Nodes: []string{d.edge()}, Permanent: true})
