@@ -135,7 +135,7 @@ func ownServer(address string) bool {
 func (n *Node) openClock() error {
 	c := n.cfg.Clock
 	sc := source.Config{Poll: time.Duration(c.Poll), PollMax: pollMax, Limit: time.Duration(c.Limit),
-		Read: n.cfg.Read, OnFact: n.onClockFact}
+		Read: n.cfg.Read, OnFact: n.onClockFact, Sources: slices.Clone(n.cfg.Sources)}
 	add := func(name string, smeared, optional bool, poll time.Duration, a source.Asker) {
 		sc.Sources = append(sc.Sources, source.Source{Asker: a, SourceConfig: clocksync.SourceConfig{
 			Name: name, Smeared: smeared, Optional: optional, Poll: poll}})
@@ -178,7 +178,7 @@ func (n *Node) adviseClock(ctx context.Context) {
 		}
 	}
 	switch servers := len(c.Servers) + len(c.Smeared); {
-	case servers == 0 && c.Chrony == "off" && c.PTP == "" && !n.cfg.ProbeCore:
+	case len(n.clockSources) == 0:
 		n.cfg.Log.Warn("no source of time: stamps count as unsynced and nobody notices a wrong clock; " +
 			"set clock.servers, or clock.chrony: auto where chronyd runs")
 	case servers == 2:
@@ -194,6 +194,10 @@ func (n *Node) now() replica.Now {
 	m := n.clock.Now()
 	return replica.Now{Wall: m.Millis(), Trust: m.Trust}
 }
+
+// Reconnected says that there is a link again: sources of time that were silent
+// are asked at once.
+func (n *Node) Reconnected() { n.clock.Reconnected() }
 
 // wall is the corrected time.
 func (n *Node) wall() time.Time { return n.clock.Now().Time.Time() }

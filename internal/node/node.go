@@ -42,6 +42,7 @@ type Config struct {
 	Clock      ClockConfig
 	ProbeCore  bool                     // ask the core for the time over the link
 	Read       func() clocksync.Reading // the machine's clocks; [source.System] when nil
+	Sources    []source.Source          // of time, beside those that Clock names
 }
 
 // Node holds the store and the replica. Open it, run it, then close it.

@@ -97,7 +97,7 @@ func NewSync(n *Node, conn Conn, cfg SyncConfig) (*Sync, error) {
 // drops the input when Run has ended.
 func (s *Sync) Input(ctx context.Context, in protocol.EdgeInput) {
 	if _, up := in.(protocol.LinkUp); up {
-		s.node.clock.Reconnected()
+		s.node.Reconnected()
 	}
 	select {
 	case s.inputs <- in:
