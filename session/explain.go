@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/clocksync"
-	"github.com/causeway-sync/causeway/conflict"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -14,8 +13,7 @@ type Placing struct {
 	After string `json:"after,omitempty"` // id of the message before it; empty at the first one
 	// Why is "first"; "causality": its author had seen the message before it;
 	// "stamp": they are concurrent and its stamp, or that of its branch, is
-	// later; "tie": the stamps are equal and its origin is larger; "moved": the
-	// same message was put twice, and the earlier put decided its place.
+	// later; "tie": the stamps are equal and its origin is larger.
 	Why    string    `json:"why"`
 	Detail string    `json:"detail"` // for people
 	Op     string    `json:"op"`
@@ -71,9 +69,14 @@ func (rd *reading) place(p *Placing, msgs []Message, a, b Op) error {
 		return nil
 	}
 	// Depth first: b begins a branch beside the one that ends with a.
-	top, err := rd.branchTop(msgs[0], msgs[1].Parent)
+	top, found, err := rd.branchTop(msgs[0], msgs[1].Parent)
 	if err != nil {
 		return err
+	}
+	if !found {
+		p.Why, p.Detail = "stamp", fmt.Sprintf(
+			"its branch stands behind the one before it, which begins more than %d messages back", maxAncestors)
+		return nil
 	}
 	first, _, err := opAt(rd.r, rd.space, top.Dot)
 	if err != nil {
@@ -92,34 +95,30 @@ func (rd *reading) place(p *Placing, msgs []Message, a, b Op) error {
 	return nil
 }
 
-// byRank explains two concurrent messages by their ranks.
+// byRank explains two concurrent messages by their ranks. A message that was put
+// twice is shown with the put of the lesser rank, which decides its place.
 func (p *Placing) byRank(a, b Op, where string) {
-	ra, rb := conflict.Rank{Stamp: a.Stamp, Dot: a.Dot}, conflict.Rank{Stamp: b.Stamp, Dot: b.Dot}
-	switch by := a.Stamp.Compare(b.Stamp); {
-	case ra.Compare(rb) > 0:
-		p.Why = "moved"
-		p.Detail = "concurrent to " + where + "; it was put twice, and its first put or its parent decides the place"
-	case by == 0:
+	if a.Stamp.Compare(b.Stamp) == 0 {
 		p.Why, p.Detail = "tie", fmt.Sprintf("concurrent to %s, with the same stamp; origin %s is larger than %s",
 			where, b.Dot.Origin, a.Dot.Origin)
-	default:
-		p.Why, p.Detail = "stamp", fmt.Sprintf("concurrent to %s; stamp %v is later than %v", where, b.Stamp, a.Stamp)
+		return
 	}
+	p.Why, p.Detail = "stamp", fmt.Sprintf("concurrent to %s; stamp %v is later than %v", where, b.Stamp, a.Stamp)
 }
 
-// branchTop is the ancestor of m, or m, whose parent is given.
-func (rd *reading) branchTop(m Message, parent string) (Message, error) {
-	top := m
+// branchTop is the ancestor of m, or m, whose parent is given; false if it is too
+// far back.
+func (rd *reading) branchTop(m Message, parent string) (Message, bool, error) {
 	for range maxAncestors {
-		if top.Parent == parent || top.Parent == "" {
-			return top, nil
+		if m.Parent == parent || m.Parent == "" {
+			return m, true, nil
 		}
 		var err error
-		if top, err = MessageByID(rd.r, rd.space, rd.session, top.Parent); err != nil {
-			return m, err
+		if m, err = MessageByID(rd.r, rd.space, rd.session, m.Parent); err != nil {
+			return m, false, err
 		}
 	}
-	return m, nil
+	return m, false, nil
 }
 
 func seenOf(op Op, o vclock.Origin) vclock.Seq {

@@ -52,7 +52,8 @@ func (m *machine) truth() clocksync.Nanos {
 // honest are so many time servers that tell the machine the truth.
 func (m *machine) honest(count int) (list []source.Source) {
 	for i := range count {
-		list = append(list, source.Source{Asker: server{m}, SourceConfig: clocksync.SourceConfig{Name: string(rune('a' + i))}})
+		named := clocksync.SourceConfig{Name: string(rune('a' + i))}
+		list = append(list, source.Source{Asker: server{m}, SourceConfig: named})
 	}
 	return list
 }

@@ -104,6 +104,79 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Of two concurrent messages with one stamp that of the larger origin stands
+// behind, and says so.
+func TestExplainTie(t *testing.T) {
+	t.Parallel()
+	const wall = 1_000_000_000
+	for _, order := range []session.Order{session.Turns, session.Chat} {
+		a, b := newPeer(t, "a~1"), newPeer(t, "b~1")
+		a.at(wall, clocksync.Synced, "s", session.OpenSession{Order: order})
+		b.pull(a, 100)
+		b.at(wall+10, clocksync.Synced, "s", say("b"))
+		a.at(wall+10, clocksync.Unsynced, "s", say("a")) // trust decides no order of messages
+		a.pull(b, 100)
+		b.pull(a, 100)
+		for _, p := range []*peer{a, b} {
+			list := p.placings("s")
+			if len(list) != 2 || string(list[0].Content) != `"a"` || list[1].Placing.Why != "tie" ||
+				!strings.Contains(list[1].Placing.Detail, "origin b~1 is larger than a~1") {
+				t.Errorf("order %v: %+v, want a and then b by a tie", order, list)
+			}
+		}
+	}
+}
+
+// A message that was put twice stands where the put of the earlier stamp belongs,
+// and is explained by it.
+func TestExplainPutTwice(t *testing.T) {
+	t.Parallel()
+	const wall = 1_000_000_000
+	for _, order := range []session.Order{session.Turns, session.Chat} {
+		a, b := newPeer(t, "a~1"), newPeer(t, "b~1")
+		a.at(wall, clocksync.Synced, "s", session.OpenSession{Order: order})
+		b.pull(a, 100)
+		b.at(wall+20, clocksync.Synced, "s", say("between"))
+		a.wall = wall + 9
+		a.must("s", say("twice"), "key")
+		b.wall = wall + 29
+		b.must("s", say("twice"), "key")
+		a.pull(b, 100)
+		b.pull(a, 100)
+		for _, p := range []*peer{a, b} {
+			list := p.placings("s")
+			if len(list) != 2 || string(list[0].Content) != `"twice"` || list[0].Placing.Op != "a~1.2" ||
+				list[1].Placing.Why != "stamp" {
+				t.Errorf("order %v: %+v, want what was put twice first, by its first put", order, list)
+			}
+		}
+	}
+}
+
+// The beginning of a branch is looked for only so far back.
+func TestExplainDeepBranch(t *testing.T) {
+	t.Parallel()
+	const wall = 1_000_000_000
+	a, b := newPeer(t, "a~1"), newPeer(t, "b~1")
+	a.at(wall, clocksync.Synced, "s", session.OpenSession{})
+	b.pull(a, 100)
+	b.at(wall+5, clocksync.Synced, "s", say("beside"))
+	a.at(wall+1, clocksync.Synced, "s", say("the branch begins"))
+	for range 1100 {
+		a.at(wall+10, clocksync.Synced, "s", say("and goes on"))
+	}
+	a.pull(b, 100)
+	var page []session.Message
+	a.view(func(r session.Reader) (err error) {
+		page, _, err = session.Messages(r, space, "s", session.Query{Explain: true, Tail: true, Limit: 2})
+		return err
+	})
+	if last := page[len(page)-1]; string(last.Content) != `"beside"` || last.Placing.Why != "stamp" ||
+		!strings.Contains(last.Placing.Detail, "messages back") {
+		t.Errorf("the last message is %+v, %+v, want the one beside a branch that begins too far back", last, last.Placing)
+	}
+}
+
 // A node whose clock stood in 2099 and was put right writes at the right time
 // again, under a new origin; sessions that carry such stamps keep their order.
 func TestReanchor(t *testing.T) {
