@@ -26,6 +26,15 @@ type lab struct {
 // open starts a clock over the servers, with a system clock that can be set.
 func open(t *testing.T, servers ...*ntptest.Server) *lab {
 	t.Helper()
+	var addresses []string
+	for _, s := range servers {
+		addresses = append(addresses, s.Start(t))
+	}
+	return openAt(t, addresses...)
+}
+
+func openAt(t *testing.T, addresses ...string) *lab {
+	t.Helper()
 	l := &lab{facts: make(chan clocksync.Fact, 1024)}
 	read := func() clocksync.Reading {
 		r := source.System()
@@ -34,10 +43,10 @@ func open(t *testing.T, servers ...*ntptest.Server) *lab {
 	}
 	cfg := source.Config{Poll: 50 * time.Millisecond, PollMax: time.Second, Limit: 100 * time.Millisecond,
 		Tick: 10 * time.Millisecond, Read: read, OnFact: func(f clocksync.Fact) { l.facts <- f }}
-	for i, s := range servers {
+	for i, address := range addresses {
 		cfg.Sources = append(cfg.Sources, source.Source{
 			SourceConfig: clocksync.SourceConfig{Name: string(rune('a' + i))},
-			Asker:        source.NTP{Address: s.Start(t), Read: read},
+			Asker:        source.NTP{Address: address, Read: read},
 		})
 	}
 	c, err := source.New(cfg)
