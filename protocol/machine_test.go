@@ -296,7 +296,7 @@ func TestRefusedInputs(t *testing.T) {
 		{Received{Message: Credit{1, 1}}, ErrUnexpected}, {Received{Message: Attach{}}, ErrUnexpected},
 		{Received{Message: Upload{}}, ErrUnexpected}, {Received{Message: Want{feedA, 0}}, ErrMalformed},
 		{Persisted{Feed: feedA, Head: Head{4, Chain{}}}, ErrDisorder}, {Persisted{Feed: feedA}, ErrDisorder},
-		{Replaced{Feed: feedA, Head: Head{6, Chain{}}}, ErrDisorder}, {Carry{Spaces: []string{"a b"}}, ErrMalformed},
+		{Replaced{Feed: feedA, Head: Head{MaxSeq + 1, Chain{}}}, ErrDisorder}, {Carry{Spaces: []string{"a b"}}, ErrMalformed},
 	} {
 		before := dumpEdge(e)
 		out, err := e.Step(3, c.in)
@@ -538,6 +538,29 @@ func TestNewOriginWaitsForTheFormer(t *testing.T) {
 				t.Errorf("after %s publishes %+v, want %s", name, out.Publish, newer.Origin)
 			}
 		})
+	}
+}
+
+// TestReplacedBeforePersisted: a feed may be cut before it was told how far it
+// had come, or that it is there.
+func TestReplacedBeforePersisted(t *testing.T) {
+	t.Parallel()
+	e := testEdge(t)
+	unheard := Feed{Space: feedA.Space, Origin: "edge-1~0"}
+	stepE(t, e, 1, Replaced{Feed: unheard})
+	if e.feeds[unheard] != nil {
+		t.Error("a feed of which nothing is left is kept")
+	}
+	own := sampleFrame("a", "b", "c")
+	one, _ := own.ChainAt(1)
+	two, _ := own.ChainAt(2)
+	stepE(t, e, 2, Replaced{Feed: unheard, Head: Head{2, two}})
+	stepE(t, e, 3, Persisted{Feed: feedA, Head: Head{1, one}})
+	stepE(t, e, 4, Replaced{Feed: feedA, Head: Head{2, two}})
+	for _, f := range []Feed{unheard, feedA} {
+		if got := e.feeds[f].head; got != (Head{2, two}) {
+			t.Errorf("%s is held up to %d, want 2", f.Origin, got.Seq)
+		}
 	}
 }
 

@@ -187,11 +187,16 @@ func (e *Edge) persisted(at Instant, in Persisted) error {
 	return nil
 }
 
+// replaced takes over that a feed was cut. What was cut may not have been told of
+// yet, so that the head moves on, or that the feed was never heard of.
 func (e *Edge) replaced(at Instant, in Replaced, out *EdgeOutput) error {
-	f := e.feeds[in.Feed]
-	if f == nil || in.Seq > f.head.Seq {
+	switch {
+	case in.Seq > MaxSeq:
 		return fmt.Errorf("replaced %s %s up to %d: %w", in.Space, in.Origin, in.Seq, ErrDisorder)
+	case in.Seq == 0 && e.feeds[in.Feed] == nil:
+		return nil
 	}
+	f := e.feed(in.Feed)
 	f.forget()
 	f.head = in.Head
 	f.released, f.next = min(f.released, in.Seq), min(f.next, in.Seq+1)
