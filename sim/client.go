@@ -266,8 +266,12 @@ func (w *world) serveRead(in *intent, n *node, id int) *check.Seen {
 	}
 	w.say(Event{Kind: EvAnswer, Node: n.lane, Peer: in.client.name, What: "read", Session: c.Session, Space: c.Space,
 		Cause: in.asked})
-	if w.mixed(n) {
+	switch {
+	case w.mixed(n):
 		w.facts["read_in_fork"]++
+		c.Outcome, c.Seen = check.NoAnswer, nil
+	case w.remains(n, c):
+		w.facts["read_of_remains"]++
 		c.Outcome, c.Seen = check.NoAnswer, nil
 	}
 	return seen
@@ -314,6 +318,7 @@ func (w *world) prepare(in *intent, n *node) bool {
 	case CallMove:
 		in.do = session.Move{To: c.To}
 	case CallErase:
+		w.erases[c.Space+"/"+c.Session] = true
 		in.do = session.EraseSession{}
 	case CallText:
 		return w.prepareText(in, n)

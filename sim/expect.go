@@ -50,7 +50,7 @@ func Facts() []string {
 		"frame_refused", "machine_suspended", "message_copied", "message_dropped", "message_lost", "message_refused",
 		"messages_missing", "no_responders",
 		"op_in_between", "op_lost", "op_not_given_up", "op_orphaned", "ops_not_reissued", "ops_reissued",
-		"origin_not_renewed", "origin_renewed", "read_in_fork", "record_beyond_repair", "record_damaged", "record_repaired",
+		"origin_not_renewed", "origin_renewed", "read_in_fork", "read_of_remains", "record_beyond_repair", "record_damaged", "record_repaired",
 		"stamp_ahead", "stamp_behind", "stamps_put_back", "storage_moved", "storage_unusable", "stream_replaced",
 		"subject_head_unreadable", "time_contested", "time_false", "time_falseticker", "time_refused", "time_set", "unknown_op_kept", "unreachable",
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/causeway-sync/causeway/protocol/drive"
 	"github.com/causeway-sync/causeway/protocol/replica"
 	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/sim/check"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -37,6 +38,21 @@ func (w *world) mixed(n *node) bool {
 		}
 	}
 	return false
+}
+
+// remains reports whether a read shows a session of which the node holds ops that
+// were emptied, but not yet the erasure: who lost everything is given again, op by
+// op, what those hold who know of the erasure and those who do not. A known gap.
+func (w *world) remains(n *node, c *check.Call) bool {
+	if c.Seen.Gone != "" || len(w.history.Resets) == 0 || !w.erases[c.Space+"/"+c.Session] {
+		return false
+	}
+	found := false
+	n.eachOp(c.Space, func(op *session.Op, _ *session.Record) {
+		_, hollow := op.Body.(session.Erased)
+		found = found || hollow && op.Session == c.Session
+	})
+	return found
 }
 
 // ownHeads lists the feeds that a node wrote, as its disk has them.

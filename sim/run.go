@@ -95,7 +95,7 @@ func newWorld(p *Plan, seed uint64, opt Options) (*world, error) {
 	w := &world{plan: p, seed: seed, keep: opt.Trace, stop: opt.Stop, byLane: map[string]*node{},
 		byName: map[string][]*node{}, people: map[string]*client{},
 		log: newTraceLog(opt.Trace), facts: map[string]int{}, seen: map[string]bool{}, adds: map[string]int{},
-		callOf: map[string]int{}, doomed: map[string]*session.Op{}, lists: map[string]listed{},
+		callOf: map[string]int{}, erases: map[string]bool{}, doomed: map[string]*session.Op{}, lists: map[string]listed{},
 		between: map[string][]vclock.Dot{}, origins: map[vclock.Origin]bool{}}
 	w.chance = chances{net: split(seed, "net"), disk: split(seed, "disk"), stream: split(seed, "stream"),
 		fault: split(seed, "fault"), work: split(seed, "work"), lie: split(seed, "lie"),

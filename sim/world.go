@@ -52,6 +52,7 @@ type world struct {
 	nextCall int
 	active   []*fault                // of the network, in force
 	running  []*fault                // all that have begun
+	erases   map[string]bool         // sessions that somebody wanted to erase
 	callOf   map[string]int          // calls, by what their ops are known by
 	doomed   map[string]*session.Op  // ops of which a record was damaged, by its key
 	lists    map[string]listed       // ops as they are shown, by their bytes
