@@ -304,8 +304,8 @@ func (w *author) ops(env Env, bodies []Body) ([]Op, error) {
 	dot, deps, last := env.Next(), w.m.vector, w.m.latest
 	ops := make([]Op, len(bodies))
 	for i, body := range bodies {
-		if put, ok := body.(Put); ok && put.Parent == ownDot {
-			put.Parent = ops[i-1].Dot.String()
+		if put, ok := body.(Put); ok {
+			put.Parent, put.CallOf = dotted(put.Parent, ops), dotted(put.CallOf, ops)
 			body = put
 		}
 		stamp, err := stampAfter(env, last)

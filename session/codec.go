@@ -165,12 +165,15 @@ func appendPut(b []byte, x *Put) []byte {
 	b = appendText(b, 5, x.ToolCallID)
 	b = appendBytes(b, 6, x.Content)
 	b = appendBytes(b, 7, x.ToolCalls)
-	return appendBytes(b, 8, x.Metadata)
+	b = appendBytes(b, 8, x.Metadata)
+	b = appendText(b, 9, x.CallOf)
+	return appendNumber(b, 10, uint64(x.CallIndex))
 }
 
 func sizePut(x *Put) int {
 	return sizeText(1, x.ID) + sizeText(2, x.Parent) + sizeText(3, x.Role) + sizeText(4, x.Name) +
-		sizeText(5, x.ToolCallID) + sizeBytes(6, x.Content) + sizeBytes(7, x.ToolCalls) + sizeBytes(8, x.Metadata)
+		sizeText(5, x.ToolCallID) + sizeBytes(6, x.Content) + sizeBytes(7, x.ToolCalls) + sizeBytes(8, x.Metadata) +
+		sizeText(9, x.CallOf) + sizeNumber(10, uint64(x.CallIndex))
 }
 
 func appendLeaves(b []byte, field protowire.Number, leaves []Leaf) []byte {

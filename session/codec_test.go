@@ -47,6 +47,7 @@ func sampleOps() []Op {
 		}},
 		Expire{}, Erase{}, Erased{}, Unknown{Kind: 99, Raw: []byte{0xff, 0, 1}}, Unknown{Kind: 27},
 		TextEdit{Name: "notes", Edits: []text.Edit{{Pos: 300, Del: 2, Ins: "é😀"}, {Del: 1}, {Ins: "x"}}}, TextEdit{Name: "n"},
+		Put{Role: "tool", Content: []byte(`1`), CallOf: "m1", CallIndex: 3},
 	}
 	var ops []Op
 	for i, body := range bodies {

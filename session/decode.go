@@ -219,6 +219,10 @@ func (f *fields) put() Put {
 			x.ToolCalls = f.bytes(MaxMessageBytes)
 		case 8:
 			x.Metadata = f.bytes(MaxMessageBytes)
+		case 9:
+			x.CallOf = f.text(MaxNameBytes)
+		case 10:
+			x.CallIndex = uint32(f.uint(MaxCalls - 1))
 		}
 	}
 	return x

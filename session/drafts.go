@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -148,6 +149,7 @@ func (w *author) appendMessages(drafts []Draft) ([]Body, error) {
 	}
 	fresh := map[string]bool{}
 	bodies := make([]Body, len(drafts))
+	closing := closer{w: w}
 	for i := range drafts {
 		d := &drafts[i]
 		if d.Parent != nil {
@@ -158,7 +160,6 @@ func (w *author) appendMessages(drafts []Draft) ([]Body, error) {
 			}
 		}
 		put := d.put(parent)
-		bodies[i] = put
 		switch {
 		case d.ID != "":
 			if parent, err = d.ID, w.free(d.ID, fresh); err != nil {
@@ -167,15 +168,31 @@ func (w *author) appendMessages(drafts []Draft) ([]Body, error) {
 		case w.cmd.Key != "":
 			parent = keyedID(w.cmd.Session, w.cmd.Key, uint32(i))
 		default:
-			parent = ownDot // known as soon as the op has its dot
+			parent = ownDot(i)
 		}
-		fresh[parent] = true
+		if err := closing.take(&put, parent, d.Parent != nil); err != nil {
+			return nil, fmt.Errorf("messages[%d]: %w", i, err)
+		}
+		bodies[i], fresh[parent] = put, true
 	}
 	return bodies, nil
 }
 
-// ownDot stands for the id of the message before in the same batch.
-const ownDot = "\x00"
+// ownDot stands for the id of a message of the same batch that is named by its
+// dot: that is known as soon as there is an op.
+func ownDot(i int) string { return "\x00" + strconv.Itoa(i) }
+
+// dotted puts the name in where ownDot stood for it.
+func dotted(id string, ops []Op) string {
+	if id == "" || id[0] != 0 {
+		return id
+	}
+	i, err := strconv.Atoi(id[1:])
+	if err != nil {
+		panic("session: want the number of a message, have " + id)
+	}
+	return ops[i].Dot.String()
+}
 
 func (w *author) known(parent string, fresh map[string]bool) error {
 	if ValidName(parent) {

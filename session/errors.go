@@ -17,6 +17,8 @@ var (
 	ErrNoMessage       = errors.New("session: no such message")
 	ErrMessageExists   = errors.New("session: message id exists already")
 	ErrMessageRedacted = errors.New("session: message is redacted")
+	ErrNoCall          = errors.New("session: no such tool call")
+	ErrCallAnswered    = errors.New("session: tool call has its result already")
 	ErrUnknownParent   = errors.New("session: parent is not a message of this session")
 	ErrVersionMoved    = errors.New("session: moved on from the given version")
 	ErrKeyReused       = errors.New("session: idempotency key used with another request")

@@ -13,7 +13,8 @@ type Placing struct {
 	After string `json:"after,omitempty"` // id of the message before it; empty at the first one
 	// Why is "first"; "causality": its author had seen the message before it;
 	// "stamp": they are concurrent and its stamp, or that of its branch, is
-	// later; "tie": the stamps are equal and its origin is larger.
+	// later; "tie": the stamps are equal and its origin is larger; "result": it
+	// closes a tool call and stands with that.
 	Why    string    `json:"why"`
 	Detail string    `json:"detail"` // for people
 	Op     string    `json:"op"`
@@ -33,6 +34,9 @@ const maxAncestors = 1024
 func (rd *reading) explain(page []Message) error {
 	var before Op
 	for i := range page {
+		if page[i].Synthetic != "" {
+			continue
+		}
 		op, _, err := opAt(rd.r, rd.space, page[i].Dot)
 		if err != nil {
 			return err
@@ -42,7 +46,10 @@ func (rd *reading) explain(page []Message) error {
 		if op.Stamp.Trust != clocksync.Unsynced {
 			p.BoundMS = new(clocksync.MaxAhead.Milliseconds())
 		}
-		if i > 0 {
+		if with := standsBehind(op, before); i > 0 && with != "" {
+			p.After, p.Why = page[i-1].ID, "result"
+			p.Detail = "it closes a call of " + with + " and stands with it"
+		} else if i > 0 {
 			p.After = page[i-1].ID
 			if err := rd.place(p, page[i-1:i+1], before, op); err != nil {
 				return err
@@ -51,6 +58,20 @@ func (rd *reading) explain(page []Message) error {
 		page[i].Placing, before = p, op
 	}
 	return nil
+}
+
+// standsBehind gives the message whose call op closes, if the message before is
+// that one or has closed a call of it too.
+func standsBehind(op, before Op) string {
+	put, ok := op.Body.(Put)
+	if !ok || put.CallOf == "" {
+		return ""
+	}
+	earlier, _ := before.Body.(Put)
+	if before.Body != nil && MessageID(&before) == put.CallOf || earlier.CallOf == put.CallOf {
+		return put.CallOf
+	}
+	return ""
 }
 
 // place explains the second of two messages, by the ops a and b.

@@ -22,6 +22,8 @@ const (
 	recCounter   = 'n' // + path
 	recSet       = 'e' // + path
 	recUnknown   = 'u'
+	recCallID    = 'j' // + digest of the id of a tool call: messages that opened one
+	recResults   = 'q' // + slot of a message: results of its calls
 	recText      = 't' // + name: head of a text
 	recTextOp    = 'o' // + name, 0, number: list of its ops
 	recTextTwins = 'w' // + name, of texts with ops under one key that say the same

@@ -7,6 +7,7 @@ const (
 	MaxMessageBytes  = 256<<10 - 4<<10 // content, tool_calls, metadata, names and ids of one message together
 	MaxBatchMessages = 256             // messages in one Append
 	MaxBatchBytes    = 1 << 20         // of all messages in one Append
+	MaxCalls         = 256             // tool calls of one message that count as such
 	MaxNameBytes     = 128             // spaces, sessions, message ids
 	MaxKeyBytes      = 256             // idempotency key
 	MaxActorBytes    = 256

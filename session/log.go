@@ -11,10 +11,12 @@ import (
 // entry is what the session's log holds at a slot: which op arrived there, and
 // for a message how it is shown.
 type entry struct {
-	message bool // the slot is the place of a message
-	again   bool // a put of a message that has its place elsewhere
-	edited  bool // message: there is a record of edits
-	root    bool // message: stands at the root, whatever parent its put names
+	message bool   // the slot is the place of a message
+	again   bool   // a put of a message that has its place elsewhere
+	edited  bool   // message: there is a record of edits
+	root    bool   // message: stands at the root, whatever parent its put names
+	called  bool   // message: results were tied to its calls
+	caller  uint64 // message: slot of the message whose call it closes; 0 none
 	dot     vclock.Dot
 	shown   vclock.Dot // message: the put that is shown; dot unless it was put again
 }
@@ -25,6 +27,8 @@ const (
 	entryEdited  = 1 << 2
 	entryRoot    = 1 << 3
 	entryOther   = 1 << 4 // shown differs from dot
+	entryCalled  = 1 << 5
+	entryResult  = 1 << 6 // there is a caller
 )
 
 func (e *entry) append(b []byte) []byte {
@@ -39,9 +43,14 @@ func (e *entry) append(b []byte) []byte {
 	set(entryEdited, e.edited)
 	set(entryRoot, e.root)
 	set(entryOther, e.shown != e.dot)
+	set(entryCalled, e.called)
+	set(entryResult, e.caller != 0)
 	b = packDot(append(b, flags), e.dot)
 	if e.shown != e.dot {
 		b = packDot(b, e.shown)
+	}
+	if e.caller != 0 {
+		b = binary.AppendUvarint(b, e.caller)
 	}
 	return b
 }
@@ -51,10 +60,13 @@ func decodeEntry(key, b []byte) (entry, error) {
 	flags := p.byte()
 	e := entry{
 		message: flags&entryMessage != 0, again: flags&entryAgain != 0,
-		edited: flags&entryEdited != 0, root: flags&entryRoot != 0, dot: p.dot(),
+		edited: flags&entryEdited != 0, root: flags&entryRoot != 0, called: flags&entryCalled != 0, dot: p.dot(),
 	}
 	if e.shown = e.dot; flags&entryOther != 0 {
 		e.shown = p.dot()
+	}
+	if flags&entryResult != 0 {
+		e.caller = p.uint()
 	}
 	return e, p.end(key)
 }

@@ -19,6 +19,18 @@ type Query struct {
 	Tail    bool   // the page ends at the last message
 	Tree    bool   // depth first, with Depth and Children
 	Explain bool   // with Placing
+
+	// Repair shows an interrupted call with a synthetic result, a result without
+	// a call behind a synthetic call, and of several results of a call the first,
+	// with the ids of the others. Groups of a call and its results are not cut:
+	// a page may be longer than Limit.
+	Repair bool
+	// Model shows messages as chat completions want them: the last whole turns
+	// before Before, or of the session. A turn begins with what is neither the
+	// model's nor a tool's. Only with Repair it is what a model will take.
+	Model  bool
+	Last   int // Model: at most so many messages; one turn is shown even so
+	Tokens int // Model: likewise by [Message.EstimateTokens]
 }
 
 // pageRoom bounds the room that is made for a page before its messages are read.
@@ -49,13 +61,33 @@ func Messages(r Reader, space, session string, q Query) (page []Message, next st
 		}
 		slot = at.slot
 	}
-	most := int(m.messages)
+	rd := reading{r: r, space: space, session: session, m: m, tree: q.Tree}
+	switch {
+	case q.Model:
+		page, next, err = rd.modelPage(slot, q)
+	case q.Repair && !q.Tree:
+		page, next, err = rd.repairedPage(slot, q, back)
+	default:
+		page, next, err = rd.page(slot, q, back)
+	}
+	if err == nil && q.Explain {
+		err = rd.explain(page)
+	}
+	return page, next, err
+}
+
+// page gives a page of the line, or of the tree.
+func (rd *reading) page(slot uint64, q Query, back bool) (page []Message, next string, err error) {
+	most := int(rd.m.messages)
 	if q.Limit > 0 {
 		most = min(most, q.Limit)
 	}
 	page = make([]Message, 0, min(most, pageRoom))
-	rd := reading{r: r, space: space, session: session, m: m, tree: q.Tree}
-	for at, err := range rd.from(slot, back) {
+	walk := rd.line
+	if q.Tree {
+		walk = rd.from
+	}
+	for at, err := range walk(slot, back) {
 		if err != nil {
 			return nil, "", err
 		}
@@ -75,10 +107,7 @@ func Messages(r Reader, space, session string, q Query) (page []Message, next st
 	if back {
 		slices.Reverse(page)
 	}
-	if q.Explain {
-		err = rd.explain(page)
-	}
-	return page, next, err
+	return page, next, nil
 }
 
 // MessageByID gives one message as it is shown.
@@ -102,9 +131,16 @@ func MessageByID(r Reader, space, session, id string) (Message, error) {
 // message shows the message at a slot; ok is false if there is none. With
 // only set it answers just that.
 func (rd *reading) message(at stop, only bool) (msg Message, ok bool, err error) {
-	e, err := entryAt(rd.r, rd.space, rd.session, at.slot)
-	if err != nil || !e.message || only {
-		return Message{}, e.message, err
+	if at.entry == nil {
+		e, err := entryAt(rd.r, rd.space, rd.session, at.slot)
+		if err != nil {
+			return Message{}, false, err
+		}
+		at.entry = &e
+	}
+	e := at.entry
+	if !e.message || only {
+		return Message{}, e.message, nil
 	}
 	op, _, err := opAt(rd.r, rd.space, e.shown)
 	if err != nil {

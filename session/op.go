@@ -89,6 +89,8 @@ type Put struct {
 	Content    []byte
 	ToolCalls  []byte
 	Metadata   []byte
+	CallOf     string // role tool: id of the message whose call this closes; empty if none
+	CallIndex  uint32 // which of its calls, from 0
 }
 
 // Edit replaces a message's content, and its metadata when that is not empty.

@@ -20,6 +20,8 @@ type reading struct {
 type stop struct {
 	slot  uint64
 	depth int
+	entry *entry // of the slot, if it was read
+	call  uint32 // which call the message closes, if it stands with another
 }
 
 // from yields the messages behind the one at slot, or before it, nearest

@@ -47,6 +47,9 @@ func (a *applier) put(x *Put) error {
 	if err != nil {
 		return err
 	}
+	if err := a.noteCalls(id, x); err != nil {
+		return err
+	}
 	if x.ID != "" || a.op.Key != "" {
 		at, again, err := locate(a.tx, space, session, m, id)
 		if err != nil {
@@ -66,6 +69,9 @@ func (a *applier) put(x *Put) error {
 	m.messages++
 	m.tail = tail{slot: a.slot, id: id}
 	a.at.message, a.at.root = true, !known && x.Parent != ""
+	if err := a.attach(x, a.slot, &a.at); err != nil {
+		return err
+	}
 	if m.order() == Chat {
 		return putChat(a.tx, space, session, rank, a.slot)
 	}
@@ -101,7 +107,14 @@ func (a *applier) putAgain(id string, at located, parent uint64, root bool) erro
 	if err != nil {
 		return err
 	}
-	e.shown, e.root = a.op.Dot, root && a.op.Body.(Put).Parent != ""
+	put := a.op.Body.(Put)
+	e.shown, e.root = a.op.Dot, root && put.Parent != ""
+	if err := a.detach(at.slot, &e); err != nil {
+		return err
+	}
+	if err := a.attach(&put, at.slot, &e); err != nil {
+		return err
+	}
 	if err := putEntry(a.tx, space, session, at.slot, e); err != nil {
 		return err
 	}

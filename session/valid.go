@@ -132,6 +132,8 @@ func (x *Put) validate() error {
 		return errors.New("role is empty, too long or not UTF-8")
 	case !utf8.ValidString(x.Name) || !utf8.ValidString(x.ToolCallID):
 		return errors.New("name or tool call id is not UTF-8")
+	case x.CallOf != "" && !ValidName(x.CallOf) || x.CallOf == "" && x.CallIndex != 0 || x.CallIndex >= MaxCalls:
+		return fmt.Errorf("call %d of message %.40q", x.CallIndex, x.CallOf)
 	case x.bytes() > MaxMessageBytes:
 		return fmt.Errorf("message of %d bytes", x.bytes())
 	}

@@ -63,6 +63,10 @@ type Message struct {
 	Depth      int             `json:"depth,omitempty"`    // view=tree: number of branch points above
 	Children   []string        `json:"children,omitempty"` // view=tree: ids of the direct replies, in order
 	Placing    *Placing        `json:"explain,omitempty"`  // explain=true: why it stands where it does
+	// Synthetic marks a message that nobody wrote, shown so that each call has a
+	// result and each result a call; see [SyntheticInterrupted] and its kin.
+	Synthetic string   `json:"synthetic,omitempty"`
+	Others    []string `json:"others,omitempty"` // with Repair: further results of the same call
 }
 
 // Change is one op as clients see it in a list of changes.

@@ -191,9 +191,9 @@ func (a *api) listMessages(w http.ResponseWriter, r *http.Request) error {
 	mq := MessageQuery{
 		Limit: q.limit(), After: q.str("after"), Before: q.str("before"),
 		Tail:    q.oneOf("tail", "false", "true") == "true",
-		Tree:    q.oneOf("view", "linear", "tree") == "tree",
 		Explain: q.oneOf("explain", "false", "true") == "true",
 	}
+	q.view(&mq)
 	switch {
 	case mq.After != "" && mq.Before != "":
 		q.fail("before", "either before or after")
@@ -212,7 +212,13 @@ func (a *api) listMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badPage(err)
 	}
-	return reply(w, http.StatusOK, &messagesPage{list(msgs), next})
+	page := messagesPage{Messages: list(msgs), Next: next}
+	if mq.Model {
+		for i := range msgs {
+			page.Tokens += msgs[i].EstimateTokens()
+		}
+	}
+	return reply(w, http.StatusOK, &page)
 }
 
 func (a *api) listChanges(w http.ResponseWriter, r *http.Request) error {

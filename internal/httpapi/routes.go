@@ -58,7 +58,7 @@ func (a *api) routes() []route {
 			summary: `Append a message, or all or none of {"messages":[…]}`,
 			body:    messageSchema{}, answer: msg, status: 201, write: true, serve: a.appendMessages},
 		{method: get, path: sessionPath + "/messages", name: "list-messages", summary: "List messages in the session's order",
-			query:  []string{"limit", "before", "after", "tail", "view", "explain"},
+			query:  []string{"limit", "before", "after", "tail", "view", "repair", "last", "tokens", "explain"},
 			answer: messagesPage{}, status: 200, serve: a.listMessages},
 		{method: patch, path: sessionPath + "/messages/{id}", name: "edit-message", summary: "Replace a message's content",
 			body: editSchema{}, answer: msg, status: 200, write: true, serve: a.editMessage},

@@ -70,6 +70,9 @@ type MessageQuery struct {
 	Tail          bool
 	Tree          bool
 	Explain       bool
+	Repair        bool // see [session.Query], also for what follows
+	Model         bool
+	Last, Tokens  int
 }
 
 // Digest is a hash of state at a version: equal at two replicas means equal state.

@@ -284,7 +284,7 @@ func (m *mapping) move(op session.Op, seq vclock.Seq) session.Op {
 	op.Deps = deps
 	switch b := op.Body.(type) {
 	case session.Put:
-		b.Parent = m.id(b.Parent)
+		b.Parent, b.CallOf = m.id(b.Parent), m.id(b.CallOf)
 		op.Body = b
 	case session.Edit:
 		b.Message = m.id(b.Message)
