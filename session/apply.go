@@ -145,6 +145,10 @@ func (a *applier) body() error {
 		return nil
 	case TextEdit:
 		return a.editText(&x)
+	case Claim:
+		return a.claim(&x)
+	case Complete:
+		return a.complete(&x)
 	case Erase:
 		return a.erase()
 	case Unknown:

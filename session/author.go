@@ -55,6 +55,9 @@ func Author(tx Tx, env Env, cmd Command) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
+	if w.found.Seq != 0 {
+		return replayed(tx, cmd.Space, command{first: w.found, count: 1})
+	}
 	ops, err := w.ops(env, bodies)
 	if err != nil {
 		return Written{}, err
@@ -95,6 +98,10 @@ func (cmd *Command) check() error {
 	case AdjustContext:
 		return do.check()
 	case EditText:
+		return do.check()
+	case ClaimTool:
+		return do.check()
+	case CompleteTool:
 		return do.check()
 	case PatchContext:
 		if len(do.Patch) > MaxOpBytes {
@@ -182,7 +189,7 @@ func admit(m *meta, cmd *Command) error {
 	}
 	if state, _ := m.life.Shown(); state == Ended {
 		switch cmd.Do.(type) {
-		case Append, EditMessage, PatchContext, AdjustContext, EditText:
+		case Append, EditMessage, PatchContext, AdjustContext, EditText, ClaimTool: // what was claimed may be completed
 			return ErrSessionEnded
 		}
 	}
@@ -200,6 +207,7 @@ type author struct {
 	origin vclock.Origin
 	edited *openedText // with the edits, until they are emitted
 	others []text.Edit
+	found  vclock.Dot // what is there already and needs not be written
 }
 
 func (w *author) bodies() ([]Body, error) {
@@ -220,6 +228,10 @@ func (w *author) bodies() ([]Body, error) {
 		return w.adjust(do.Changes)
 	case EditText:
 		return w.editText(&do)
+	case ClaimTool:
+		return w.claimTool(&do)
+	case CompleteTool:
+		return w.completeTool(&do)
 	case ExpireSession:
 		return one(Expire{}), nil
 	case EraseSession:

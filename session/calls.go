@@ -28,8 +28,9 @@ func CallName(message string, index uint32) string {
 	return message + ":" + strconv.FormatUint(uint64(index), 10)
 }
 
-// parseCallName is the inverse of [CallName].
-func parseCallName(name string) (message string, index uint32, ok bool) {
+// ParseCallName is the inverse of [CallName]; ok is false for what that does
+// not give.
+func ParseCallName(name string) (message string, index uint32, ok bool) {
 	i := strings.LastIndexByte(name, ':')
 	if i < 0 || !ValidName(name[:i]) {
 		return "", 0, false

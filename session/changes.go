@@ -133,6 +133,16 @@ func ChangeOf(op *Op) Change {
 		c.Type, c.Context = "adjust", adjustmentsOf(x.Changes)
 	case TextEdit:
 		c.Type, c.Text = "text", &TextChange{Name: x.Name, Edits: x.Edits}
+	case Claim:
+		c.Type, c.Tool = "claim", &ToolChange{Key: x.Key, By: x.By, Call: x.Call, Tool: x.Tool, Decided: DecidedLocal}
+		if x.Arbitrated {
+			c.Tool.Decided = DecidedCore
+		}
+		if x.Over.Seq != 0 {
+			c.Tool.Over = x.Over.String()
+		}
+	case Complete:
+		c.Type, c.Tool = "complete", &ToolChange{Claim: x.Claim.String(), Result: json.RawMessage(x.Result), Failed: x.Failed}
 	case Expire:
 		c.Type = "expire"
 	case Erase:

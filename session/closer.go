@@ -12,7 +12,8 @@ import (
 // result without tool_call_id for which no call is there closes none: recorded
 // conversations have such.
 type closer struct {
-	w     *author
+	rd    reading
+	again bool     // a part of the batch is here already
 	batch []caller // the messages of the batch so far
 	fresh int      // from here on they follow one another; what is before has another branch
 	base  string   // what the first of these follows
@@ -55,7 +56,7 @@ func (c *closer) take(put *Put, id string, branches bool) error {
 
 // find gives the call that a result closes; ok is false if it closes none.
 func (c *closer) find(put *Put, id string) (ref callRef, ok bool, err error) {
-	if c.w.again { // a part of the batch is here: it has decided already
+	if c.again { // a part of the batch is here: it has decided already
 		if there, ok, err := c.stored(id); err != nil || ok {
 			return callRef{there.CallOf, there.CallIndex}, there.CallOf != "", err
 		}
@@ -72,30 +73,33 @@ func (c *closer) stored(id string) (put Put, ok bool, err error) {
 	if !ValidName(id) {
 		return Put{}, false, nil
 	}
-	at, ok, err := locate(c.w.tx, c.w.cmd.Space, c.w.cmd.Session, c.w.m, id)
+	at, ok, err := locate(c.rd.r, c.rd.space, c.rd.session, c.rd.m, id)
 	if err != nil || !ok {
 		return Put{}, false, err
 	}
-	op, _, err := opAt(c.w.tx, c.w.cmd.Space, at.puts[0])
+	op, _, err := opAt(c.rd.r, c.rd.space, at.puts[0])
 	put, ok = op.Body.(Put)
 	return put, ok, err
 }
 
-// byID finds the latest open call of an id.
+// byID finds the latest open call of an id; if all are answered, the latest of
+// them with ErrCallAnswered.
 func (c *closer) byID(call string) (callRef, error) {
-	known := false
+	var answered callRef
 	for i := len(c.batch) - 1; i >= 0; i-- {
 		index, open, is := c.openCall(&c.batch[i], call)
 		if open {
 			return callRef{c.batch[i].id, index}, nil
 		}
-		known = known || is
+		if is && answered.message == "" {
+			answered = callRef{c.batch[i].id, index}
+		}
 	}
-	ids, err := opensOf(c.w.tx, c.w.cmd.Space, c.w.cmd.Session, call)
+	ids, err := opensOf(c.rd.r, c.rd.space, c.rd.session, call)
 	if err != nil {
 		return callRef{}, err
 	}
-	if message, _, ok := parseCallName(call); ok {
+	if message, _, ok := ParseCallName(call); ok {
 		ids = append([]string{message}, ids...)
 	}
 	for _, id := range slices.Backward(ids) {
@@ -110,26 +114,28 @@ func (c *closer) byID(call string) (callRef, error) {
 		if open {
 			return callRef{id, index}, nil
 		}
-		known = known || is
+		if is && answered.message == "" {
+			answered = callRef{id, index}
+		}
 	}
-	if known {
-		return callRef{}, fmt.Errorf("tool call %.140q: %w", call, ErrCallAnswered)
+	if answered.message != "" {
+		return answered, fmt.Errorf("tool call %.140q: %w", call, ErrCallAnswered)
 	}
 	return callRef{}, fmt.Errorf("tool call %.140q: %w", call, ErrNoCall)
 }
 
-// openCall finds the first open call of an id in a message; is tells whether
-// the message has any call of that id.
+// openCall finds the first open call of an id in a message, or the last that
+// is answered; is tells whether the message has any call of that id.
 func (c *closer) openCall(m *caller, call string) (index uint32, open, is bool) {
 	for i, one := range m.calls {
 		if one.ID != call && CallName(m.id, uint32(i)) != call {
 			continue
 		}
-		if is = true; c.open(m, uint32(i)) {
-			return uint32(i), true, true
+		if index, is = uint32(i), true; c.open(m, index) {
+			return index, true, true
 		}
 	}
-	return 0, false, is
+	return index, false, is
 }
 
 func (c *closer) open(m *caller, index uint32) bool {
@@ -142,11 +148,11 @@ func (c *closer) callerAt(id string) (caller, bool, error) {
 	if err != nil || !ok {
 		return caller{}, false, err
 	}
-	at, _, err := locate(c.w.tx, c.w.cmd.Space, c.w.cmd.Session, c.w.m, id)
+	at, _, err := locate(c.rd.r, c.rd.space, c.rd.session, c.rd.m, id)
 	if err != nil {
 		return caller{}, false, err
 	}
-	list, err := resultsAt(c.w.tx, c.w.cmd.Space, c.w.cmd.Session, at.slot)
+	list, err := resultsAt(c.rd.r, c.rd.space, c.rd.session, at.slot)
 	return callerOf(id, &put, list), err == nil, err
 }
 
@@ -210,18 +216,17 @@ func (c *closer) before() iter.Seq2[caller, error] {
 				return
 			}
 		}
-		w := c.w
+		rd := &c.rd
 		if c.base == "" {
 			return
 		}
-		at, ok, err := locate(w.tx, w.cmd.Space, w.cmd.Session, w.m, c.base)
+		at, ok, err := locate(rd.r, rd.space, rd.session, rd.m, c.base)
 		if err != nil || !ok {
 			if err != nil {
 				yield(caller{}, err)
 			}
 			return
 		}
-		rd := reading{r: w.tx, space: w.cmd.Space, session: w.cmd.Session, m: w.m}
 		for stop, err := range rd.upTo(at.slot) {
 			m := caller{}
 			if err == nil {

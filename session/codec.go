@@ -39,6 +39,9 @@ const (
 	fieldErase      = 24
 	fieldErased     = 25
 	fieldTextEdit   = 26
+	fieldClaim      = 27
+	fieldComplete   = 28
+	fieldLast       = fieldComplete // the last that is known
 	fieldBodyMax    = 127
 )
 
@@ -124,6 +127,10 @@ func appendBody(b []byte, body Body) []byte {
 		return b
 	case TextEdit:
 		return appendTextEdit(b, &x)
+	case Claim:
+		return appendClaim(b, &x)
+	case Complete:
+		return appendComplete(b, &x)
 	case Expire:
 		return appendHead(b, fieldExpire, 0)
 	case Erase:

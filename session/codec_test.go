@@ -45,9 +45,12 @@ func sampleOps() []Op {
 			{Kind: CounterAdd, Path: "/n", By: -5}, {Kind: SetInsert, Path: "/s", Value: []byte(`"x"`)},
 			{Kind: SetRemove, Path: "/s", Value: []byte(`{"a":1}`)},
 		}},
-		Expire{}, Erase{}, Erased{}, Unknown{Kind: 99, Raw: []byte{0xff, 0, 1}}, Unknown{Kind: 27},
+		Expire{}, Erase{}, Erased{}, Unknown{Kind: 99, Raw: []byte{0xff, 0, 1}}, Unknown{Kind: 29},
 		TextEdit{Name: "notes", Edits: []text.Edit{{Pos: 300, Del: 2, Ins: "é😀"}, {Del: 1}, {Ins: "x"}}}, TextEdit{Name: "n"},
 		Put{Role: "tool", Content: []byte(`1`), CallOf: "m1", CallIndex: 3},
+		Claim{Key: "m1:3", By: "agent 7", Call: "c1", Tool: "pay", Over: vclock.Dot{Origin: "edge-2~aaaaaaaa", Seq: 9}, Arbitrated: true},
+		Claim{Key: "m1:0", By: "x"},
+		Complete{Claim: vclock.Dot{Origin: "edge-2~aaaaaaaa", Seq: 300}, Result: []byte(`{"ok":true}`), Failed: true},
 	}
 	var ops []Op
 	for i, body := range bodies {

@@ -21,7 +21,7 @@ type Command struct {
 
 // Action is the closed set of requests: [OpenSession], [Move], [Append],
 // [EditMessage], [RedactMessage], [PatchContext], [AdjustContext],
-// [EditText], [ExpireSession], [EraseSession].
+// [EditText], [ClaimTool], [CompleteTool], [ExpireSession], [EraseSession].
 type Action interface{ isAction() }
 
 // OpenSession opens the session; ErrSessionExists if there is one.

@@ -33,6 +33,8 @@ func checkContent(body Body) error {
 		err = checkParts("put", part{"content", x.Content}, part{"tool_calls", x.ToolCalls}, part{"metadata", x.Metadata})
 	case Edit:
 		err = checkParts("edit", part{"content", x.Content}, part{"metadata", x.Metadata})
+	case Complete:
+		err = checkParts("complete", part{"result", x.Result})
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -129,6 +131,10 @@ func (f *fields) body() Body {
 		body = g.adjust()
 	case fieldTextEdit:
 		body = g.textEdit()
+	case fieldClaim:
+		body = g.claim()
+	case fieldComplete:
+		body = g.complete()
 	case fieldExpire:
 		body = Expire{}
 		g.skip()

@@ -45,6 +45,9 @@ func StateDigest(r Reader, space, session string) ([sha256.Size]byte, error) {
 	if err := d.texts(); err != nil {
 		return [sha256.Size]byte{}, err
 	}
+	if err := d.tools(); err != nil {
+		return [sha256.Size]byte{}, err
+	}
 	return d.sum(), nil
 }
 

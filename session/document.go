@@ -30,11 +30,15 @@ func viewOf(r Reader, space, session string, m *meta) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
+	claims, err := toolConflicts(r, space, session, m)
+	if err != nil {
+		return Document{}, err
+	}
 	all := append(m.conflicts(), conflicts...)
 	state, _ := m.life.Shown()
 	doc := Document{
 		ID: session, Space: space, State: state.String(), Order: m.order().String(), Version: m.vector.String(),
-		Context: mustEncode(shown), Conflicts: append(all, about...), MessageCount: int(m.messages),
+		Context: mustEncode(shown), Conflicts: slices.Concat(all, about, claims), MessageCount: int(m.messages),
 		CreatedAt: m.opens[0].rank.Stamp.Time(), UpdatedAt: m.updated.Time(), Labels: maps.Clone(m.opens[0].labels),
 	}
 	if m.texts {

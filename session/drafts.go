@@ -149,7 +149,7 @@ func (w *author) appendMessages(drafts []Draft) ([]Body, error) {
 	}
 	fresh := map[string]bool{}
 	bodies := make([]Body, len(drafts))
-	closing := closer{w: w}
+	closing := closer{again: w.again, rd: reading{r: w.tx, space: w.cmd.Space, session: w.cmd.Session, m: w.m}}
 	for i := range drafts {
 		d := &drafts[i]
 		if d.Parent != nil {

@@ -22,6 +22,7 @@ const (
 	recCounter   = 'n' // + path
 	recSet       = 'e' // + path
 	recUnknown   = 'u'
+	recTool      = 'b' // + key: ledger of a tool call
 	recCallID    = 'j' // + digest of the id of a tool call: messages that opened one
 	recResults   = 'q' // + slot of a message: results of its calls
 	recText      = 't' // + name: head of a text

@@ -8,6 +8,7 @@ const (
 	MaxBatchMessages = 256             // messages in one Append
 	MaxBatchBytes    = 1 << 20         // of all messages in one Append
 	MaxCalls         = 256             // tool calls of one message that count as such
+	MaxToolBytes     = 256             // name of a tool, or of a call that is claimed
 	MaxNameBytes     = 128             // spaces, sessions, message ids
 	MaxKeyBytes      = 256             // idempotency key
 	MaxActorBytes    = 256

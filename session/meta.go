@@ -24,6 +24,7 @@ type meta struct {
 	edits     bool
 	putAgain  bool
 	texts     bool
+	tools     bool
 	vector    vclock.Vector
 	firsts    []uint64 // slot of the first op of each origin
 	slots     uint64   // last slot used
@@ -127,7 +128,7 @@ func (m *meta) first(o vclock.Origin) uint64 {
 }
 
 const (
-	metaVersion = 1
+	metaVersion = 2
 
 	metaErased    = 1 << 0
 	metaExpiry    = 1 << 1
@@ -137,10 +138,11 @@ const (
 	metaEdits     = 1 << 5
 	metaPutAgain  = 1 << 6
 	metaTexts     = 1 << 7
+	metaTools     = 1 << 8
 )
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, metaVersion, m.flags())
+	b = binary.AppendUvarint(append(b, metaVersion), m.flags())
 	b = m.vector.AppendBinary(b)
 	for _, slot := range m.firsts {
 		b = binary.AppendUvarint(b, slot)
@@ -170,9 +172,9 @@ func (m *meta) append(b []byte) []byte {
 	return b
 }
 
-func (m *meta) flags() byte {
-	var f byte
-	set := func(bit byte, on bool) {
+func (m *meta) flags() uint64 {
+	var f uint64
+	set := func(bit uint64, on bool) {
 		if on {
 			f |= bit
 		}
@@ -185,6 +187,7 @@ func (m *meta) flags() byte {
 	set(metaEdits, m.edits)
 	set(metaPutAgain, m.putAgain)
 	set(metaTexts, m.texts)
+	set(metaTools, m.tools)
 	return f
 }
 
@@ -208,11 +211,11 @@ func decodeMeta(key, b []byte) (*meta, error) {
 	if p.byte() != metaVersion {
 		p.fail()
 	}
-	flags := p.byte()
+	flags := p.uint()
 	m := &meta{
 		erased: flags&metaErased != 0, registers: flags&metaRegisters != 0, counters: flags&metaCounters != 0,
 		sets: flags&metaSets != 0, edits: flags&metaEdits != 0, putAgain: flags&metaPutAgain != 0,
-		texts: flags&metaTexts != 0,
+		texts: flags&metaTexts != 0, tools: flags&metaTools != 0,
 	}
 	m.vector = p.vector()
 	m.firsts = make([]uint64, 0, m.vector.Len()+1)

@@ -10,6 +10,8 @@ import (
 // A message that no op put is marked by why it is shown.
 const (
 	SyntheticInterrupted = "interrupted" // result of a call that has none
+	SyntheticInProgress  = "in_progress" // the same, and the ledger has a claim of it
+	SyntheticRecorded    = "recorded"    // result that is in the ledger only
 	SyntheticOrphan      = "orphan"      // call of a result that closes none
 )
 
@@ -28,6 +30,7 @@ type exchange struct {
 	head    Message
 	calls   []Call
 	results []answer
+	tools   []Tool // of the calls, if they have no result
 	q       Query
 }
 
@@ -45,7 +48,23 @@ func (rd *reading) repaired(g group, q Query) ([]Message, error) {
 		}
 		x.results = append(x.results, answer{one, at.call})
 	}
+	if !q.Repair {
+		return x.messages(), nil
+	}
+	x.tools = make([]Tool, len(x.calls))
+	for i, c := range x.calls {
+		if x.answered(uint32(i)) {
+			continue
+		}
+		if x.tools[i], err = rd.recorded(x.head.ID, uint32(i), c); err != nil {
+			return nil, err
+		}
+	}
 	return x.messages(), nil
+}
+
+func (x *exchange) answered(index uint32) bool {
+	return slices.ContainsFunc(x.results, func(a answer) bool { return a.index == index })
 }
 
 // shown reads a message, and the calls that its put has even if it is redacted.
@@ -123,11 +142,20 @@ func (x *exchange) ids() []string {
 	return ids
 }
 
-// interrupted stands for the result of a call that has none.
+// interrupted stands for the result of a call that has none among the messages.
 func (x *exchange) interrupted(i int, id string) Message {
 	m := x.beside(CallName(x.head.ID, uint32(i)), SyntheticInterrupted)
 	m.Role, m.ToolCallID = roleTool, id
 	m.Content = json.RawMessage(`"[interrupted: no result of this call was recorded]"`)
+	switch t := &x.tools[i]; {
+	case x.head.Redacted:
+	case t.Status == ToolDone:
+		m.Synthetic, m.Content = SyntheticRecorded, t.Result
+		m.plain(nil)
+	case t.Status == ToolClaimed:
+		m.Synthetic = SyntheticInProgress
+		m.Content = mustEncode("[in progress by " + t.Claim.By + "; no result yet]")
+	}
 	if !x.head.Redacted {
 		m.Name = x.calls[i].Name
 	}

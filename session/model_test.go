@@ -657,11 +657,11 @@ func (h *toolHistory) tails() {
 
 func TestCallNames(t *testing.T) {
 	t.Parallel()
-	if _, _, ok := parseCallName("x"); ok {
+	if _, _, ok := ParseCallName("x"); ok {
 		t.Error("x names a call")
 	}
 	dot := vclock.Dot{Origin: "a~b", Seq: 7}.String()
-	if m, i, ok := parseCallName(CallName(dot, 3)); m != dot || i != 3 || !ok {
-		t.Errorf("parseCallName = %q, %d, %v", m, i, ok)
+	if m, i, ok := ParseCallName(CallName(dot, 3)); m != dot || i != 3 || !ok {
+		t.Errorf("ParseCallName = %q, %d, %v", m, i, ok)
 	}
 }

@@ -29,8 +29,8 @@ type Op struct {
 type Digest [16]byte
 
 // Body is the closed set of changes: [Open], [Transition], [Put], [Edit],
-// [Redact], [Set], [Adjust], [TextEdit], [Expire], [Erase], [Erased] and
-// [Unknown].
+// [Redact], [Set], [Adjust], [TextEdit], [Claim], [Complete], [Expire],
+// [Erase], [Erased] and [Unknown].
 type Body interface{ isBody() }
 
 // Order is how a session's messages are shown in one line.

@@ -62,7 +62,7 @@ func purgeRest(tx Tx, space, session string, limit int) (int, error) {
 	n := 0
 	for _, kind := range []byte{
 		recMessage, recPuts, recEdits, recKey, recChat, recRegister, recCounter, recSet, recUnknown,
-		recCallID, recResults,
+		recTool, recCallID, recResults,
 		recText, recTextOp, recTextTwins, recTextSaved, recTextShown,
 	} {
 		cleared, err := clearPrefix(tx, namedKey(space, session, kind, ""), limit-n)

@@ -94,9 +94,13 @@ func validBody(body Body) error {
 		return x.validate()
 	case TextEdit:
 		return x.validate()
+	case Claim:
+		return x.validate()
+	case Complete:
+		return x.validate()
 	case Expire, Erase, Erased:
 	case Unknown:
-		if x.Kind <= fieldTextEdit || x.Kind > fieldBodyMax {
+		if x.Kind <= fieldLast || x.Kind > fieldBodyMax {
 			return fmt.Errorf("unknown body of known kind %d", x.Kind)
 		}
 	default:

@@ -26,7 +26,7 @@ type Document struct {
 
 // Conflict lists what concurrent writes left beside the value that is shown.
 type Conflict struct {
-	Kind   string    `json:"kind"` // "context", "state", "message", "open"
+	Kind   string    `json:"kind"` // "context", "state", "message", "open", "tool"
 	Path   string    `json:"path"` // JSON pointer, or the message id, or ""
 	Shown  Variant   `json:"shown"`
 	Others []Variant `json:"others"`
@@ -71,7 +71,7 @@ type Message struct {
 
 // Change is one op as clients see it in a list of changes.
 type Change struct {
-	Type    string          `json:"type"` // "open", "transition", "message", "edit", "redact", "context", "adjust", "text", "expire", "erase", "unknown"
+	Type    string          `json:"type"` // "open", "transition", "message", "edit", "redact", "context", "adjust", "text", "claim", "complete", "expire", "erase", "unknown"
 	Session string          `json:"session"`
 	Dot     string          `json:"op"`      // vclock.Dot.String
 	Version string          `json:"version"` // cursor: everything up to and including this change
@@ -83,4 +83,18 @@ type Change struct {
 	State   string          `json:"state,omitempty"`   // transition
 	Context json.RawMessage `json:"context,omitempty"` // open, context: merge patch; adjust: list of ops
 	Text    *TextChange     `json:"text,omitempty"`
+	Tool    *ToolChange     `json:"tool,omitempty"` // claim, complete
+}
+
+// ToolChange is a claim of a tool call or its outcome, in a list of changes.
+type ToolChange struct {
+	Key     string          `json:"key,omitempty"`
+	By      string          `json:"by,omitempty"`
+	Call    string          `json:"call,omitempty"`
+	Tool    string          `json:"tool,omitempty"`
+	Over    string          `json:"over,omitempty"`
+	Decided string          `json:"decided,omitempty"`
+	Claim   string          `json:"claim,omitempty"` // of complete: what is completed
+	Result  json.RawMessage `json:"result,omitempty"`
+	Failed  bool            `json:"failed,omitempty"`
 }

@@ -36,7 +36,8 @@ func Write(tx session.Tx, rep *replica.Replica, now replica.Now, cmd session.Com
 
 func answerDocument(tx session.Tx, cmd session.Command, w session.Written) (*session.Document, error) {
 	switch cmd.Do.(type) {
-	case session.Append, session.EditText, session.EditMessage, session.RedactMessage, session.EraseSession, session.ExpireSession:
+	case session.Append, session.EditText, session.EditMessage, session.RedactMessage, session.EraseSession, session.ExpireSession,
+		session.ClaimTool, session.CompleteTool:
 		return nil, nil
 	}
 	if w.Replayed {

@@ -286,6 +286,15 @@ func (m *mapping) move(op session.Op, seq vclock.Seq) session.Op {
 	case session.Put:
 		b.Parent, b.CallOf = m.id(b.Parent), m.id(b.CallOf)
 		op.Body = b
+	case session.Claim:
+		if message, index, ok := session.ParseCallName(b.Key); ok {
+			b.Key = session.CallName(m.id(message), index)
+		}
+		b.Over = m.dot(b.Over)
+		op.Body = b
+	case session.Complete:
+		b.Claim = m.dot(b.Claim)
+		op.Body = b
 	case session.Edit:
 		b.Message = m.id(b.Message)
 		op.Body = b
@@ -299,10 +308,18 @@ func (m *mapping) move(op session.Op, seq vclock.Seq) session.Op {
 // id maps a message id that is the dot of an op that moved.
 func (m *mapping) id(id string) string {
 	d, err := vclock.ParseDot(id)
-	if err != nil || m.seqs[d] == 0 {
+	if err != nil || m.dot(d) == d {
 		return id
 	}
-	return vclock.Dot{Origin: m.to, Seq: m.seqs[d]}.String()
+	return m.dot(d).String()
+}
+
+// dot maps the dot of an op that moved.
+func (m *mapping) dot(d vclock.Dot) vclock.Dot {
+	if m.seqs[d] == 0 {
+		return d
+	}
+	return vclock.Dot{Origin: m.to, Seq: m.seqs[d]}
 }
 
 // rebuildAll rebuilds the named sessions from all op records of the space.
