@@ -55,9 +55,10 @@ type Bus struct {
 	rewindPatience time.Duration
 	reported       map[StreamProblem]bool // logged already; touched by Run only
 
-	mu        sync.Mutex // guards what follows
-	ids       []StreamID // by partition; empty until seen
-	lastError error      // why the streams could not be used when last looked at
+	mu        sync.Mutex       // guards what follows
+	ids       []StreamID       // by partition; empty until seen
+	slots     jetstream.Stream // of claims; nil until seen
+	lastError error            // why the streams could not be used when last looked at
 }
 
 // StartBus starts the server and connects to it inside the process. It returns

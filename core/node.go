@@ -165,6 +165,7 @@ func (c *Core) Run(ctx context.Context) error {
 		{Name: "delivery", Run: c.delivery.Run},
 		{Name: "link", Run: c.runLink},
 		{Name: "sync", Run: c.sync.Run},
+		{Name: "claims", Run: (&claims{node: c.node, bus: c.bus, log: c.log, ready: c.caughtUp}).Run},
 	}
 	if c.hasPeers() {
 		parts = append(parts, lifecycle.Part{Name: "peers", Run: c.meetPeers})

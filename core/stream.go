@@ -115,8 +115,13 @@ func repairableDrift(got, want jetstream.StreamConfig) []string {
 // prepare makes or checks all streams, retrying until it succeeds, the settings
 // are refused, or ctx ends. A new cluster of three needs about 5 s for this.
 func (b *Bus) prepare(ctx context.Context) error {
-	for p := 0; p < b.cfg.Partitions; {
-		err := b.ensureStream(ctx, p)
+	for p := 0; p <= b.cfg.Partitions; {
+		var err error
+		if p < b.cfg.Partitions {
+			err = b.ensureStream(ctx, p)
+		} else {
+			err = b.ensureClaims(ctx)
+		}
 		if _, drift := errors.AsType[*DriftError](err); drift {
 			return err
 		}
@@ -234,6 +239,9 @@ func (b *Bus) inspect(ctx context.Context) error {
 			return err
 		}
 		b.setLastError(err)
+	}
+	if err := b.ensureClaims(ctx); err != nil { // claims are then decided by those who ask
+		b.log.LogAttrs(ctx, slog.LevelWarn, "claim stream not checked", slog.Any("error", err))
 	}
 	return nil
 }

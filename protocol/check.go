@@ -40,6 +40,10 @@ func check(m Message) error {
 		return checkClockAsk(m)
 	case ClockTold:
 		return checkClockTold(m)
+	case ClaimAsk:
+		return checkClaimAsk(m)
+	case ClaimTold:
+		return checkClaimTold(m)
 	case HeadsAsk:
 		return checkHeadsAsk(m)
 	case ChainsAsk:

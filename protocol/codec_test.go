@@ -68,6 +68,9 @@ func samples() []Message {
 			Off: -time.Hour, Bound: time.Millisecond, Drift: -20_000},
 		ClockTold{Core: "core-1", Received: 1_767_366_245_678_000_000, Sent: 1_767_366_245_678_100_000,
 			Trust: clocksync.Synced, Bound: 2 * time.Millisecond},
+		ClaimAsk{Node: "edge-1", Space: "s1", Session: "session-1", Key: "m:0", By: "agent", Over: "edge-1~a.7", At: 1_767_366_245_678},
+		ClaimTold{Core: "core-1", Outcome: ClaimDone, By: "agent", Node: "edge-2", Claim: "edge-2~b.1", At: 1_767_366_245_678,
+			Result: []byte(`{"ok":true}`), Failed: true},
 	}
 }
 

@@ -96,6 +96,10 @@ func decode(f field) (Message, error) {
 		return decodeClockAsk(b)
 	case numClockTold:
 		return decodeClockTold(b)
+	case numClaimAsk:
+		return decodeClaimAsk(b)
+	case numClaimTold:
+		return decodeClaimTold(b)
 	case numHeadsAsk:
 		return decodeHeadsAsk(b)
 	case numChainsAsk:

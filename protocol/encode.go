@@ -31,6 +31,8 @@ const (
 	numOpAsk         protowire.Number = 20
 	numClockAsk      protowire.Number = 21
 	numClockTold     protowire.Number = 22
+	numClaimAsk      protowire.Number = 23
+	numClaimTold     protowire.Number = 24
 )
 
 // sumTag is the tag of Envelope.crc32c: field 2047, fixed32. The number leaves
@@ -97,6 +99,10 @@ func encode(m Message) (protowire.Number, []byte, error) {
 		return numClockAsk, encodeClockAsk(m), nil
 	case ClockTold:
 		return numClockTold, encodeClockTold(m), nil
+	case ClaimAsk:
+		return numClaimAsk, encodeClaimAsk(m), nil
+	case ClaimTold:
+		return numClaimTold, encodeClaimTold(m), nil
 	case HeadsAsk:
 		b := putString(nil, 1, m.Node)
 		for _, f := range m.Feeds {

@@ -9,7 +9,7 @@ import (
 // Message is the closed set of what nodes say to each other: [Upload],
 // [Receipts], [Attach], [Attached], [Refused], [Deliver], [Credit],
 // [Heartbeat], [Want], [HeadsAsk], [OpAsk], [ClockAsk],
-// [ClockTold], [ChainsAsk], [Chains], [Detach],
+// [ClockTold], [ClaimAsk], [ClaimTold], [ChainsAsk], [Chains], [Detach],
 // [DigestAsk], [Digest], [SnapshotBegin], [SnapshotPiece] and [SnapshotEnd].
 type Message interface{ isMessage() }
 
@@ -225,6 +225,8 @@ func (HeadsAsk) isMessage()      {}
 func (OpAsk) isMessage()         {}
 func (ClockAsk) isMessage()      {}
 func (ClockTold) isMessage()     {}
+func (ClaimAsk) isMessage()      {}
+func (ClaimTold) isMessage()     {}
 func (ChainsAsk) isMessage()     {}
 func (Chains) isMessage()        {}
 func (Detach) isMessage()        {}

@@ -264,6 +264,8 @@ type ClaimTool struct {
 	Over      *vclock.Dot // the claim to be taken over
 	// Arbitrated: the core says that nobody else has claimed it.
 	Arbitrated bool
+	// CoreOnly has a node refuse the claim if it cannot ask the core.
+	CoreOnly bool
 }
 
 // CompleteTool stores the outcome of a claim.
@@ -332,17 +334,13 @@ func (w *author) claimTool(do *ClaimTool) ([]Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch held := t.Claim; {
-	case do.Over != nil && (held == nil || held.ID != do.Over.String()):
-		return nil, &ToolError{Err: ErrToolClaimed, Tool: t}
-	case do.Over != nil:
-	case t.Status == ToolDone:
-		return nil, &ToolError{Err: ErrToolDone, Tool: t}
-	case held != nil && held.By == do.By:
-		w.found = held.dot
+	found, err := t.CheckClaim(do)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		w.found = t.Claim.dot
 		return nil, nil
-	case held != nil:
-		return nil, &ToolError{Err: ErrToolClaimed, Tool: t}
 	}
 	if n := len(t.Others); n >= maxClaims {
 		return nil, &LimitError{Err: ErrTooBig, What: "claims of a tool call", Got: n + 1, Max: maxClaims}

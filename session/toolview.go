@@ -210,7 +210,7 @@ func toolConflicts(r Reader, space, session string, m *meta) ([]Conflict, error)
 		}
 		c := Conflict{Kind: "tool", Path: key, Shown: t.Claim.variant()}
 		for i := range t.Others {
-			if !t.Others[i].over {
+			if !t.Others[i].over && t.Others[i].By != t.Claim.By {
 				v := t.Others[i].variant()
 				v.Reason = "claimed by another executor that could not know"
 				c.Others = append(c.Others, v)
@@ -270,4 +270,59 @@ func (rd *reading) recorded(message string, index uint32, call Call) (Tool, erro
 		return t, nil // the model wrote no JSON: nobody can have claimed it so
 	}
 	return toolAt(rd.r, rd.space, rd.session, key)
+}
+
+// ToolAt shows what the ledger says of a key. A session that is not shown has
+// claimed nothing.
+func ToolAt(r Reader, space, session, key string) (Tool, error) {
+	m, err := metaAt(r, space, session)
+	if err != nil || m.refusal() != nil {
+		return Tool{Key: key, Status: ToolOpen}, err
+	}
+	return toolAt(r, space, session, key)
+}
+
+// ToolOfOp shows the tool call that an op claims or completes.
+func ToolOfOp(r Reader, op *Op) (Tool, error) {
+	claim, ok := op.Body.(Claim)
+	if done, completes := op.Body.(Complete); completes {
+		var err error
+		if claim, ok, err = claimAt(r, op.Space, op.Session, op.Deps, done.Claim); err != nil {
+			return Tool{}, err
+		}
+	}
+	if !ok {
+		return Tool{}, fmt.Errorf("op %v: %w", op.Dot, ErrNoClaim)
+	}
+	return toolAt(r, op.Space, op.Session, claim.Key)
+}
+
+// CheckClaim tells what [Author] would say to a claim of a tool call that stands
+// so: nil if it would write it, or a [ToolError]. found tells that the executor
+// has it already.
+func (t *Tool) CheckClaim(do *ClaimTool) (found bool, err error) {
+	switch held := t.Claim; {
+	case do.Over != nil && (held == nil || held.ID != do.Over.String()):
+		return false, &ToolError{Err: ErrToolClaimed, Tool: *t}
+	case do.Over != nil:
+		return false, nil
+	case t.Status == ToolDone:
+		return false, &ToolError{Err: ErrToolDone, Tool: *t}
+	case held == nil:
+		return false, nil
+	case held.By == do.By:
+		return true, nil
+	default:
+		return false, &ToolError{Err: ErrToolClaimed, Tool: *t}
+	}
+}
+
+// KnownKey reports whether a command's idempotency key has been used in its
+// session: then it is answered, or refused, without anything being written.
+func KnownKey(r Reader, cmd Command) (bool, error) {
+	if cmd.Key == "" {
+		return false, nil
+	}
+	list, err := commandsAt(r, cmd.Space, cmd.Session, cmd.Key)
+	return len(list) > 0, err
 }

@@ -25,6 +25,8 @@ var (
 	ErrDiskReserve = errors.New("httpapi: disk reserve reached")
 	// ErrOverloaded says that too many requests wait already.
 	ErrOverloaded = errors.New("httpapi: overloaded")
+	// ErrNoArbiter says that only the core may decide a claim, and cannot be asked.
+	ErrNoArbiter = errors.New("httpapi: the core cannot be asked")
 	// ErrNoSpace says that the node does not carry the space.
 	ErrNoSpace = errors.New("httpapi: no such space here")
 	// ErrBadCursor says that a page token was not made by this API.
@@ -43,6 +45,8 @@ type Problem struct {
 	Limit  int      `json:"limit,omitempty" doc:"the limit that was passed"`
 	Legal  []string `json:"legal,omitempty" doc:"legal moves"`
 	Hint   string   `json:"hint,omitempty" doc:"what the operator can do"`
+
+	Tool *session.Tool `json:"tool,omitempty" doc:"who has claimed the tool call"`
 
 	allow string
 }
@@ -89,6 +93,9 @@ var kinds = []problemKind{
 	{409, "counter_overflow", "counter would overflow"},
 	{409, "base_unknown", "base is no version that this node knows"},
 	{409, "base_too_old", "too much was written since the base"},
+	{409, "tool_claimed", "tool call is in progress"},
+	{409, "tool_done", "tool call has another result already"},
+	{409, "tool_claim_unknown", "no such claim of a tool call"},
 	{410, "session_erased", "session was erased"},
 	{410, "session_expired", "session has expired"},
 	{412, "version_moved", "session moved on from the given version"},
@@ -110,6 +117,7 @@ var kinds = []problemKind{
 	{503, "read_only", "node takes no writes at present"},
 	{503, "overloaded", "too many requests wait already"},
 	{503, "not_ready", "node is not ready"},
+	{503, "no_arbiter", "the core cannot be asked to decide"},
 	{507, "disk_reserve", "disk is too full for writes"},
 }
 
@@ -157,7 +165,11 @@ var sentinels = []struct {
 	{session.ErrNoMessage, "message_not_found"},
 	{session.ErrMessageExists, "message_exists"},
 	{session.ErrMessageRedacted, "message_redacted"},
+	{ErrNoArbiter, "no_arbiter"},
 	{session.ErrNoCall, "tool_call_unknown"},
+	{session.ErrToolClaimed, "tool_claimed"},
+	{session.ErrToolDone, "tool_done"},
+	{session.ErrNoClaim, "tool_claim_unknown"},
 	{session.ErrCallAnswered, "tool_call_answered"},
 	{session.ErrUnknownParent, "unknown_parent"},
 	{session.ErrVersionMoved, "version_moved"},
@@ -189,6 +201,9 @@ func asProblem(err error) *Problem {
 		p := problem(s.code, "%s", err.Error())
 		if m, ok := errors.AsType[*session.MoveError](err); ok {
 			p.Legal = m.Legal
+		}
+		if t, ok := errors.AsType[*session.ToolError](err); ok {
+			p.Tool = &t.Tool
 		}
 		if l, ok := errors.AsType[*session.LimitError](err); ok {
 			p.Field, p.Limit = l.What, l.Max

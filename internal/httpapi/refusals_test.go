@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,10 +47,22 @@ func newFixture(t testing.TB) *fixture {
 	f.must(t, "PATCH", at("s-1", "context"), `{"name":"x"}`)
 	f.must(t, "POST", at("s-1", "context/ops"), `{"ops":[{"op":"add","path":"/full","by":9223372036854775807}]}`)
 	f.must(t, "POST", at("s-1", "texts/notes/edits"), `{"edits":[{"pos":0,"ins":"hello"}]}`)
+	f.must(t, "POST", at("s-1", "tools/c-1/claim"), `{"by":"x"}`)
+	f.must(t, "POST", at("s-1", "tools/c-2/claim"), `{"by":"x"}`)
+	f.must(t, "POST", at("s-1", "tools/c-2/complete"), `{"claim":"`+f.claim("c-2")+`","result":1}`)
 	f.must(t, "POST", at("ended", "transitions"), `{"to":"ended"}`)
 	f.must(t, "DELETE", at("erased", ""), "")
 	f.svc.Expire("default", "expired")
 	return f
+}
+
+// claim gives the id of the claim of a tool call in s-1.
+func (f *fixture) claim(call string) string {
+	t, err := f.svc.Tool(context.Background(), "default", "s-1", session.ClaimTool{Call: call})
+	if err != nil || t.Claim == nil {
+		return ""
+	}
+	return t.Claim.ID
 }
 
 func at(id, rest string) string {
@@ -182,6 +195,17 @@ func bodyRefusals() []refusal {
 		{"add by a fraction", 422, "invalid_body", post("context/ops", `{"ops":[{"op":"add","path":"/a","by":1.5}]}`)},
 		{"insert without value", 422, "invalid_body", post("context/ops", `{"ops":[{"op":"insert","path":"/a"}]}`)},
 		{"no context ops", 422, "invalid_body", post("context/ops", `{"ops":[]}`)},
+		{"claim without an executor", 422, "invalid_body", post("tools/c-1/claim", `{}`)},
+		{"claim of neither call nor tool", 422, "invalid_body", post("tools/-/claim", `{"by":"x"}`)},
+		{"claim by arguments without a tool", 422, "invalid_body", post("tools/c-1/claim", `{"by":"x","arguments":{}}`)},
+		{"claim over what is no claim", 422, "invalid_body", post("tools/c-1/claim", `{"by":"x","over":"m-1"}`)},
+		{"fallback that is neither true nor false", 422, "invalid_body", post("tools/c-1/claim", `{"by":"x","fallback":1}`)},
+		{"unknown member of a claim", 422, "unknown_field", post("tools/c-1/claim", `{"by":"x","for":1}`)},
+		{"outcome without a claim", 422, "invalid_body", post("tools/c-1/complete", `{"result":1}`)},
+		{"outcome without a result", 422, "invalid_body", post("tools/c-1/complete", `{"claim":"a~b.1"}`)},
+		{"failed that is a number", 422, "invalid_body", post("tools/c-1/complete", `{"claim":"a~b.1","result":1,"failed":1}`)},
+		{"unknown member of an outcome", 422, "unknown_field", post("tools/c-1/complete", `{"claim":"a~b.1","result":1,"x":1}`)},
+		{"tool call of 257 bytes", 422, "bad_name", get(at("s-1", "tools/"+strings.Repeat("c", 257)))},
 		{"1,025 context ops", 413, "batch_too_large",
 			post("context/ops", `{"ops":[`+strings.Repeat(`{"op":"add","path":"/a","by":1},`, 1024)+
 				`{"op":"add","path":"/a","by":1}]}`)},
@@ -228,6 +252,14 @@ func stateRefusals() []refusal {
 			post("context/ops", `{"ops":[{"op":"add","path":"/full","by":1}]}`)},
 		{"result of a call that nobody made", 409, "tool_call_unknown", failing(session.ErrNoCall)},
 		{"second result of a call", 409, "tool_call_answered", failing(session.ErrCallAnswered)},
+		{"claim of what another executor has", 409, "tool_claimed", post("tools/c-1/claim", `{"by":"somebody else"}`)},
+		{"other result of a call that is done", 409, "tool_done",
+			func(f *fixture) *http.Request {
+				return request("POST", at("s-1", "tools/c-2/complete"), `{"claim":"`+f.claim("c-2")+`","result":2}`)
+			}},
+		{"result of a claim that nobody made", 409, "tool_claim_unknown",
+			post("tools/c-1/complete", `{"claim":"nobody~00000000.1","result":1}`)},
+		{"claim that only the core may decide, without it", 503, "no_arbiter", failing(httpapi.ErrNoArbiter)},
 		{"message to an erased session", 410, "session_erased", again("erased")},
 		{"message to an expired session", 410, "session_expired", again("expired")},
 		{"parent that is not in the session", 422, "unknown_parent",

@@ -23,6 +23,8 @@ type Service interface {
 	Messages(ctx context.Context, space, id string, q MessageQuery) (msgs []session.Message, next string, err error)
 	// Text gives a named text of a session.
 	Text(ctx context.Context, space, id, name string) (session.Text, error)
+	// Tool shows what the ledger says of a tool call, named as a claim would.
+	Tool(ctx context.Context, space, id string, do session.ClaimTool) (session.Tool, error)
 	// Changes lists what since does not cover; id empty means the whole space.
 	// With nothing to list it waits up to wait. next always covers the listed.
 	Changes(ctx context.Context, space, id string, since vclock.Vector, limit int, wait time.Duration) (changes []session.Change, next vclock.Vector, err error)
@@ -53,6 +55,9 @@ type Answer struct {
 	Document   *session.Document
 	Messages   []session.Message // for Append, EditMessage and RedactMessage
 	Edits      []text.Edit       // for EditText: the others' edits since its base
+	Tool       *session.Tool     // for ClaimTool and CompleteTool
+	// Fallback says why the answer is Degraded: the name of the degraded mode.
+	Fallback string
 }
 
 // ListQuery filters a list of sessions.

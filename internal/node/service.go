@@ -36,6 +36,9 @@ func (n *Node) Write(ctx context.Context, cmd session.Command, level httpapi.Dur
 	if err := n.carried(cmd.Space); err != nil {
 		return httpapi.Answer{}, err
 	}
+	if do, ok := cmd.Do.(session.ClaimTool); ok {
+		return n.claim(ctx, cmd, do, level)
+	}
 	return n.write(ctx, cmd, level)
 }
 
@@ -72,7 +75,7 @@ func (n *Node) answer(ctx context.Context, cmd session.Command, w drive.Answer, 
 			a.Degraded = true
 		}
 	}
-	a.Edits = w.Others
+	a.Edits, a.Tool = w.Others, w.Tool
 	for i := range w.Ops {
 		if m := session.ChangeOf(&w.Ops[i]).Message; m != nil {
 			m.Durability = string(a.Durability)

@@ -14,6 +14,7 @@ type Answer struct {
 	session.Written
 	Grown    protocol.FeedHead // our feed now; note it with [Moved.Note] after the commit unless Replayed
 	Document *session.Document // the session, for commands whose answer shows it; else nil
+	Tool     *session.Tool     // as it stands now, for claims of tool calls and their outcomes
 }
 
 // Write turns a command into ops of our own and applies them, see
@@ -30,8 +31,22 @@ func Write(tx session.Tx, rep *replica.Replica, now replica.Now, cmd session.Com
 	if a.Grown.Head, err = replica.HeadOf(tx, a.Grown.Feed); err != nil {
 		return a, err
 	}
-	a.Document, err = answerDocument(tx, cmd, a.Written)
+	if a.Document, err = answerDocument(tx, cmd, a.Written); err != nil {
+		return a, err
+	}
+	a.Tool, err = answerTool(tx, cmd, a.Written)
 	return a, err
+}
+
+// answerTool shows a tool call. A retry is shown how it stands now: who repeats
+// a claim must learn that it is done.
+func answerTool(r session.Reader, cmd session.Command, w session.Written) (*session.Tool, error) {
+	switch cmd.Do.(type) {
+	case session.ClaimTool, session.CompleteTool:
+		t, err := session.ToolOfOp(r, &w.Ops[0])
+		return &t, err
+	}
+	return nil, nil
 }
 
 func answerDocument(tx session.Tx, cmd session.Command, w session.Written) (*session.Document, error) {

@@ -52,6 +52,7 @@ type state struct {
 	msgs    []session.Message
 	keys    map[string]answered
 	texts   map[string]*shared
+	tools   map[string]*session.Tool
 	erased  bool
 	expired bool
 }
@@ -180,6 +181,10 @@ func (sp *space) do(st *state, cmd session.Command) (httpapi.Answer, error) {
 		return httpapi.Answer{}, sp.adjust(st, cmd, do.Changes)
 	case session.EditText:
 		return sp.editText(st, cmd, do)
+	case session.ClaimTool:
+		return sp.claim(st, cmd, do)
+	case session.CompleteTool:
+		return sp.complete(st, cmd, do)
 	case session.EraseSession:
 		st.erased, st.msgs, st.context = true, nil, map[string]any{}
 		sp.record(st, cmd, session.Change{Type: "erase"})
