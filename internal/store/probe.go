@@ -29,8 +29,8 @@ type findings struct {
 //     file holds later commits;
 //   - cuts the newest value log file off at the first damaged entry, although
 //     the values behind it are good;
-//   - does not open, once, when the newest of either file is empty, as a kill
-//     between making it and giving it its size leaves it.
+//   - does not open, once, when such a file is empty, as a kill leaves it between
+//     making it and giving it its size, or between emptying and deleting it.
 //
 // What probe lets pass: a write-ahead file that is cut off at its end. The
 // store is then as it was at an earlier commit, which the high-water file
@@ -45,7 +45,7 @@ func probe(dir string, log *slog.Logger) (f findings, err error) {
 	if err != nil || len(names) == 0 {
 		return f, err
 	}
-	if names, err = dropUnbegun(dir, names, log); err != nil {
+	if names, err = dropEmpty(dir, names, log); err != nil {
 		return f, err
 	}
 	durable, err := probeTables(dir, names, log)
@@ -61,33 +61,31 @@ func probe(dir string, log *slog.Logger) (f findings, err error) {
 	return f, errors.Join(probeDiscard(dir), probeRegistry(dir))
 }
 
-// dropUnbegun removes the newest write-ahead and the newest value log file where
-// they are empty: nothing was ever written to them. If something was, and they
-// were cut off, the high-water file tells.
-func dropUnbegun(dir string, names []string, log *slog.Logger) ([]string, error) {
-	for _, kind := range []struct{ ext, name string }{{".mem", "%05d.mem"}, {".vlog", "%06d.vlog"}} {
-		ids, err := numbered(dir, names, kind.ext)
-		if err != nil || len(ids) == 0 {
-			if err != nil {
-				return nil, err
-			}
+// dropEmpty removes write-ahead and value log files that are empty: nothing was
+// written to them yet, or Badger was about to delete them, for which it empties
+// them first. If one was cut off instead, a gap in the versions or the
+// high-water file tells.
+func dropEmpty(dir string, names []string, log *slog.Logger) ([]string, error) {
+	var kept []string
+	for _, name := range names {
+		if ext := filepath.Ext(name); ext != ".mem" && ext != ".vlog" {
+			kept = append(kept, name)
 			continue
 		}
-		name := fmt.Sprintf(kind.name, ids[len(ids)-1])
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			return nil, fmt.Errorf("examine %s: %w", name, err)
 		}
 		if info.Size() > 0 {
+			kept = append(kept, name)
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			return nil, fmt.Errorf("remove empty %s: %w", name, err)
 		}
 		log.Info("empty store file removed", slog.String("file", name))
-		names = slices.DeleteFunc(names, func(n string) bool { return n == name })
 	}
-	return names, nil
+	return kept, nil
 }
 
 // listed gives the names in dir; none if there is no dir.
