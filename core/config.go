@@ -49,6 +49,13 @@ type Config struct {
 	CoreTimeout config.Duration `yaml:"core_timeout" help:"how long a write at level core waits for the quorum"`
 	// Reserve is the free disk space below which new writes are refused.
 	Reserve config.Bytes `yaml:"reserve" help:"free disk space below which writes are refused"`
+	// Durability says which writes wait for the core's quorum although they do
+	// not ask for it: SPACE/ROLE=LEVEL, the first rule that matches counts, else
+	// local. ROLE is that of a message, or open, state, context, text, tool,
+	// erase, or *. "bank-*/*=core" makes everything firm in those spaces.
+	Durability []string `yaml:"durability" help:"which writes wait for the quorum unasked, SPACE/ROLE=LEVEL with commas"`
+	// Limits bounds what clients may ask of the node.
+	Limits node.LimitsConfig `yaml:"limits"`
 	// Clock says where the node gets the time from.
 	Clock node.ClockConfig `yaml:"clock"`
 	// Log is "debug", "info", "warn" or "error".
@@ -62,6 +69,7 @@ func DefaultConfig() Config {
 		API: "127.0.0.1:7001", NATS: "127.0.0.1:7201", Cluster: "127.0.0.1:7301",
 		Partitions: 4, StreamBytes: 16 << 30, StreamAge: config.Duration(30 * 24 * time.Hour),
 		CoreTimeout: config.Duration(2 * time.Second), Reserve: 256 << 20,
+		Durability: []string{}, Limits: node.DefaultLimitsConfig(),
 		Clock: node.DefaultClockConfig(), Log: "info",
 	}
 }
@@ -75,7 +83,10 @@ func (c Config) Validate() error {
 		config.CheckListenOrNone("gossip", c.Gossip, c.Insecure),
 		config.CheckNode("node", c.Node), config.CheckNode("cluster_name", c.ClusterName),
 		config.CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
-		config.CheckLog("log", c.Log), c.Clock.Validate(),
+		config.CheckLog("log", c.Log), c.Clock.Validate(), c.Limits.Validate(),
+	}
+	if _, err := node.ParsePolicy(c.Durability); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Data == "" {
 		errs = append(errs, bad("data", `""`, "a directory"))

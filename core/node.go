@@ -58,10 +58,14 @@ func (c *Core) open(ctx context.Context, version string) (err error) {
 	opts := store.CoreOptions(filepath.Join(cfg.Data, "store"))
 	opts.Log = log
 	opts.ReserveBytes = uint64(cfg.Reserve)
+	policy, err := node.ParsePolicy(cfg.Durability)
+	if err != nil {
+		return err
+	}
 	c.node, err = node.Open(node.Config{
 		Name: cfg.Node, Role: "core", Cluster: cfg.ClusterName, Version: version, Spaces: []string{node.AllSpaces},
 		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: drive.SweepEvery, SweepGrace: drive.CoreSweepGrace, Log: log,
-		Clock: cfg.Clock,
+		Clock: cfg.Clock, Limits: cfg.Limits, Policy: policy,
 	})
 	if err != nil {
 		return err

@@ -45,6 +45,13 @@ type Config struct {
 	// that the store can still sync and close: 64MB holds about an hour of a
 	// busy edge.
 	Reserve config.Bytes `yaml:"reserve" help:"free disk space below which writes are refused"`
+	// Durability says which writes wait for the core's quorum although they do
+	// not ask for it: SPACE/ROLE=LEVEL, the first rule that matches counts, else
+	// local. ROLE is that of a message, or open, state, context, text, tool,
+	// erase, or *. "bank-*/*=core" makes everything firm in those spaces.
+	Durability []string `yaml:"durability" help:"which writes wait for the quorum unasked, SPACE/ROLE=LEVEL with commas"`
+	// Limits bounds what clients may ask of the node.
+	Limits node.LimitsConfig `yaml:"limits"`
 	// Clock says where the node gets the time from.
 	Clock node.ClockConfig `yaml:"clock"`
 	// Log is "debug", "info", "warn" or "error".
@@ -57,6 +64,7 @@ func DefaultConfig() Config {
 		Node: "edge-1", ClusterName: "causeway", Data: "data/edge-1",
 		API: "127.0.0.1:7101", Core: []string{"nats://127.0.0.1:7201"}, Spaces: []string{"default"},
 		Compress: "auto", CoreTimeout: config.Duration(2 * time.Second), Reserve: 64 << 20,
+		Durability: []string{}, Limits: node.DefaultLimitsConfig(),
 		Clock: node.DefaultClockConfig(), Log: "info",
 	}
 }
@@ -67,7 +75,10 @@ func (c Config) Validate() error {
 		config.CheckNode("node", c.Node), config.CheckNode("cluster_name", c.ClusterName), CheckSpaces(c.Spaces),
 		config.CheckListen("api", c.API, c.Insecure), config.CheckListenOrNone("gossip", c.Gossip, c.Insecure),
 		config.CheckRange("core_timeout", time.Duration(c.CoreTimeout), 50*time.Millisecond, time.Minute),
-		config.CheckLog("log", c.Log), c.Clock.Validate(),
+		config.CheckLog("log", c.Log), c.Clock.Validate(), c.Limits.Validate(),
+	}
+	if _, err := node.ParsePolicy(c.Durability); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Data == "" {
 		errs = append(errs, &config.FieldError{Path: "data", Got: `""`, Rule: "a directory"})

@@ -48,10 +48,14 @@ func Open(ctx context.Context, cfg Config, version string, log *slog.Logger) (e 
 	opts := store.DefaultOptions(cfg.Data)
 	opts.Log = log
 	opts.ReserveBytes = uint64(cfg.Reserve)
+	policy, err := node.ParsePolicy(cfg.Durability)
+	if err != nil {
+		return nil, errors.Join(err, e.listener.Close())
+	}
 	e.node, err = node.Open(node.Config{
 		Name: cfg.Node, Role: "edge", Cluster: cfg.ClusterName, Version: version, Spaces: cfg.Spaces,
 		Store: opts, CoreTimeout: time.Duration(cfg.CoreTimeout), Sweep: drive.SweepEvery, Log: log,
-		Clock: cfg.Clock, ProbeCore: len(cfg.Core) > 0,
+		Clock: cfg.Clock, ProbeCore: len(cfg.Core) > 0, Limits: cfg.Limits, Policy: policy,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.listener.Close())

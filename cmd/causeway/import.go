@@ -205,7 +205,7 @@ func (im *importer) conversation(ctx context.Context, c *conversation) error {
 	if err != nil {
 		return err
 	}
-	err = im.client.Do(ctx, apiclient.Call{
+	err = im.client.Do(ctx, apiclient.Call{Priority: "import",
 		Method: http.MethodPost, Path: apiclient.SpacePath(im.space) + "/sessions", Body: open, Key: key + "open",
 	}, nil)
 	if err != nil {
@@ -234,7 +234,7 @@ func (im *importer) conversation(ctx context.Context, c *conversation) error {
 }
 
 func (im *importer) move(ctx context.Context, id, to string) error {
-	return im.client.Do(ctx, apiclient.Call{
+	return im.client.Do(ctx, apiclient.Call{Priority: "import",
 		Method: http.MethodPost, Path: apiclient.SessionPath(im.space, id, "/transitions"),
 		Body: []byte(`{"to":"` + to + `"}`), Key: "import:" + id + ":" + to,
 	}, nil)
@@ -271,12 +271,12 @@ func (im *importer) batch(ctx context.Context, c *conversation, from int) (to in
 		return from, err
 	}
 	key := "import:" + c.ID + ":"
-	err = im.client.Do(ctx, apiclient.Call{
+	err = im.client.Do(ctx, apiclient.Call{Priority: "import",
 		Method: http.MethodPost, Path: apiclient.SessionPath(im.space, c.ID, "/messages"),
 		Body: text, Key: key + strconv.Itoa(from),
 	}, nil)
 	if set := c.Turns[to-1].ContextSet; err == nil && set != nil {
-		err = im.client.Do(ctx, apiclient.Call{
+		err = im.client.Do(ctx, apiclient.Call{Priority: "import",
 			Method: http.MethodPatch, Path: apiclient.SessionPath(im.space, c.ID, "/context"),
 			Body: set, Key: key + "context:" + strconv.Itoa(to-1),
 		}, nil)
@@ -301,7 +301,7 @@ func (im *importer) text(ctx context.Context, id, name, content string) error {
 			return err
 		}
 		var done struct{ Version string }
-		err = im.client.Do(ctx, apiclient.Call{
+		err = im.client.Do(ctx, apiclient.Call{Priority: "import",
 			Method: http.MethodPost, Path: apiclient.SessionPath(im.space, id, "/texts/"+name+"/edits"),
 			Body: body, Key: "import:" + id + ":text:" + name + ":" + strconv.Itoa(part),
 		}, &done)

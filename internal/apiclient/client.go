@@ -77,6 +77,7 @@ type Call struct {
 	IfMatch      string
 	Actor        string
 	Durability   string
+	Priority     string // "live" (for "" too), "import" or "backlog"
 }
 
 // Do makes the call and decodes the answer into answer unless that is nil.
@@ -141,7 +142,7 @@ func (c *Client) once(ctx context.Context, call Call, answer any) (after time.Du
 	}
 	for name, v := range map[string]string{
 		"Idempotency-Key": call.Key, "Causeway-Actor": call.Actor, "Causeway-Durability": call.Durability,
-		"If-Match": call.IfMatch,
+		"If-Match": call.IfMatch, "Causeway-Priority": call.Priority,
 	} {
 		if v != "" {
 			r.Header.Set(name, v)

@@ -17,16 +17,19 @@ type (
 		session.Document
 		Durability Durability `json:"durability,omitempty" doc:"on answers to writes"`
 		Degraded   bool       `json:"degraded,omitempty" doc:"core was asked for and could not be had in time"`
+		Fallback   string     `json:"fallback,omitempty" doc:"why: the name of the degraded mode"`
 	}
 	messageAnswer struct {
 		session.Message
-		Degraded bool `json:"degraded,omitempty" doc:"core was asked for and could not be had in time"`
+		Degraded bool   `json:"degraded,omitempty" doc:"core was asked for and could not be had in time"`
+		Fallback string `json:"fallback,omitempty" doc:"why: the name of the degraded mode"`
 	}
 	batchAnswer struct {
 		Messages   []session.Message `json:"messages"`
 		Version    string            `json:"version"`
 		Durability Durability        `json:"durability"`
 		Degraded   bool              `json:"degraded,omitempty"`
+		Fallback   string            `json:"fallback,omitempty"`
 	}
 	eraseAnswer struct {
 		Session    string     `json:"session"`
@@ -34,6 +37,7 @@ type (
 		Version    string     `json:"version"`
 		Durability Durability `json:"durability"`
 		Degraded   bool       `json:"degraded,omitempty"`
+		Fallback   string     `json:"fallback,omitempty"`
 	}
 	sessionsPage struct {
 		Sessions []session.Document `json:"sessions"`
@@ -129,7 +133,7 @@ func replyDocument(w http.ResponseWriter, ans *Answer, status int) error {
 	}
 	version, status := writeStatus(w, ans, status)
 	w.Header()["Etag"] = []string{etag(version)}
-	return reply(w, status, documentAnswer{*ans.Document, ans.Durability, ans.Degraded})
+	return reply(w, status, documentAnswer{*ans.Document, ans.Durability, ans.Degraded, ans.Fallback})
 }
 
 func replyMessage(w http.ResponseWriter, ans *Answer, status int) error {
@@ -137,7 +141,7 @@ func replyMessage(w http.ResponseWriter, ans *Answer, status int) error {
 		return fmt.Errorf("want one message in the answer, have %d", len(ans.Messages))
 	}
 	_, status = writeStatus(w, ans, status)
-	m := messageAnswer{ans.Messages[0], ans.Degraded}
+	m := messageAnswer{ans.Messages[0], ans.Degraded, ans.Fallback}
 	m.Durability = string(ans.Durability)
 	return reply(w, status, &m)
 }
@@ -147,7 +151,7 @@ func replyBatch(w http.ResponseWriter, ans *Answer) error {
 	for i := range ans.Messages {
 		ans.Messages[i].Durability = string(ans.Durability)
 	}
-	return reply(w, status, &batchAnswer{ans.Messages, version, ans.Durability, ans.Degraded})
+	return reply(w, status, &batchAnswer{ans.Messages, version, ans.Durability, ans.Degraded, ans.Fallback})
 }
 
 // list makes an empty list of nil, which JSON would show as null.

@@ -1,6 +1,10 @@
 package httpapi
 
-import "github.com/causeway-sync/causeway/session"
+import (
+	"context"
+
+	"github.com/causeway-sync/causeway/session"
+)
 
 // Kind is a row of the table of codes.
 type Kind struct {
@@ -25,3 +29,8 @@ var (
 
 // ReadTextEdits reads the body of an edit.
 func ReadTextEdits(b []byte) (session.EditText, error) { return readTextEdits(b, "notes") }
+
+// WithLeave makes the context of a request that was admitted.
+func WithLeave(ctx context.Context, leave func()) context.Context {
+	return context.WithValue(ctx, leaveKey{}, leave)
+}

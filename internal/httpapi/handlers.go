@@ -14,6 +14,7 @@ type api struct {
 	svc      Service
 	log      *slog.Logger
 	mux      *http.ServeMux
+	gate     Admitter // nil: every write is admitted
 	metrics  metrics
 	describe func() description // made when first asked for
 }
@@ -89,7 +90,7 @@ func (a *api) eraseSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	version, status := writeStatus(w, &ans, http.StatusOK)
-	return reply(w, status, &eraseAnswer{r.PathValue("session"), true, version, ans.Durability, ans.Degraded})
+	return reply(w, status, &eraseAnswer{r.PathValue("session"), true, version, ans.Durability, ans.Degraded, ans.Fallback})
 }
 
 func (a *api) appendMessages(w http.ResponseWriter, r *http.Request) error {

@@ -133,6 +133,7 @@ func writeStatusMetrics(b *strings.Builder, s *Status) {
 	gauge(b, "causeway_store_free_bytes", "Free space under the data directory.", s.Store.BytesFree)
 	gauge(b, "causeway_store_repairs", "Damaged records repaired.", s.Store.Repairs)
 	gauge(b, "causeway_messages_dropped", "Messages of peers that were damaged, malformed or refused.", s.Dropped)
+	writeIntakeMetrics(b, s)
 	writeClockMetrics(b, &s.Clock)
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)

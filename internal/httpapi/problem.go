@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
@@ -25,6 +26,8 @@ var (
 	ErrDiskReserve = errors.New("httpapi: disk reserve reached")
 	// ErrOverloaded says that too many requests wait already.
 	ErrOverloaded = errors.New("httpapi: overloaded")
+	// ErrMemoryReserve says that too little memory is left for new writes.
+	ErrMemoryReserve = errors.New("httpapi: memory reserve reached")
 	// ErrNoArbiter says that only the core may decide a claim, and cannot be asked.
 	ErrNoArbiter = errors.New("httpapi: the core cannot be asked")
 	// ErrNoSpace says that the node does not carry the space.
@@ -49,6 +52,7 @@ type Problem struct {
 	Tool *session.Tool `json:"tool,omitempty" doc:"who has claimed the tool call"`
 
 	allow string
+	wait  time.Duration // for Retry-After
 }
 
 func (p *Problem) Error() string {
@@ -111,11 +115,13 @@ var kinds = []problemKind{
 	{422, "edit_outside_text", "edit lies outside the text"},
 	{422, "unknown_parent", "parent is not a message of this session"},
 	{422, "idempotency_key_reused", "idempotency key was used with another request"},
+	{429, "rate_limited", "too many requests in too little time"},
 	{500, "record_damaged", "a stored record is damaged"},
 	{500, "internal", "internal error"},
 	{503, "unavailable", "not available at present"},
 	{503, "read_only", "node takes no writes at present"},
 	{503, "overloaded", "too many requests wait already"},
+	{503, "memory_reserve", "too little memory is left for writes"},
 	{503, "not_ready", "node is not ready"},
 	{503, "no_arbiter", "the core cannot be asked to decide"},
 	{507, "disk_reserve", "disk is too full for writes"},
@@ -166,6 +172,8 @@ var sentinels = []struct {
 	{session.ErrMessageExists, "message_exists"},
 	{session.ErrMessageRedacted, "message_redacted"},
 	{ErrNoArbiter, "no_arbiter"},
+	{ErrMemoryReserve, "memory_reserve"},
+	{errRate, "rate_limited"},
 	{session.ErrNoCall, "tool_call_unknown"},
 	{session.ErrToolClaimed, "tool_claimed"},
 	{session.ErrToolDone, "tool_done"},
@@ -202,6 +210,9 @@ func asProblem(err error) *Problem {
 		if m, ok := errors.AsType[*session.MoveError](err); ok {
 			p.Legal = m.Legal
 		}
+		if l, ok := errors.AsType[*RateError](err); ok {
+			p.wait = l.Wait
+		}
 		if t, ok := errors.AsType[*session.ToolError](err); ok {
 			p.Tool = &t.Tool
 		}
@@ -234,7 +245,10 @@ func writeProblem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err 
 	if p.allow != "" {
 		h.Set("Allow", p.allow)
 	}
-	if p.Status == http.StatusServiceUnavailable {
+	switch {
+	case p.wait > 0:
+		h.Set("Retry-After", strconv.Itoa(wholeSeconds(p.wait)))
+	case p.Status == http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
 	var b bytes.Buffer

@@ -12,9 +12,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/httpapi/httpapitest"
+	"github.com/causeway-sync/causeway/internal/intake"
 	"github.com/causeway-sync/causeway/session"
 )
 
@@ -275,6 +277,8 @@ func stateRefusals() []refusal {
 		{"node that cannot answer at present", 503, "unavailable", failing(httpapi.ErrUnavailable)},
 		{"node that takes no writes", 503, "read_only", failing(httpapi.ErrReadOnly)},
 		{"too many waiting requests", 503, "overloaded", failing(httpapi.ErrOverloaded)},
+		{"too many requests in too little time", 429, "rate_limited", failing(&httpapi.RateError{Scope: intake.OfClient, Wait: time.Second})},
+		{"too little memory", 503, "memory_reserve", failing(httpapi.ErrMemoryReserve)},
 		{"disk full", 507, "disk_reserve", failing(httpapi.ErrDiskReserve)},
 	}
 }
@@ -305,6 +309,7 @@ func headerRefusals() []refusal {
 			post("messages", hello, "Idempotency-Key", strings.Repeat("k", 257))},
 		{"empty Idempotency-Key", 400, "bad_header", post("messages", hello, "Idempotency-Key", "")},
 		{"Idempotency-Key that is not ASCII", 400, "bad_header", post("messages", hello, "Idempotency-Key", "ké")},
+		{"priority that does not exist", 400, "bad_header", post("messages", hello, "Causeway-Priority", "urgent")},
 		{"Accept without JSON", 406, "not_acceptable", get(at("s-1", ""), "Accept", "text/html")},
 		{"body that is not declared as JSON", 415, "unsupported_media_type",
 			post("messages", hello, "Content-Type", "text/xml")},

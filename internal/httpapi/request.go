@@ -205,7 +205,9 @@ func actor(r *http.Request) (string, error) {
 
 func durability(r *http.Request) (Durability, error) {
 	switch v := r.Header.Get(headerDurability); v {
-	case "", string(Local):
+	case "":
+		return "", nil
+	case string(Local):
 		return Local, nil
 	case string(Core):
 		return Core, nil

@@ -130,6 +130,12 @@ func (a *api) serving(rt route, count *routeMetrics) http.HandlerFunc {
 		if !rt.plain {
 			err = checkAccept(r)
 		}
+		if err == nil && rt.write {
+			var leave func()
+			if r, leave, err = a.admit(w, r); leave != nil {
+				defer leave()
+			}
+		}
 		if err == nil {
 			err = rt.serve(w, r)
 		}

@@ -50,6 +50,7 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 		log = slog.New(slog.DiscardHandler)
 	}
 	a := &api{svc: svc, log: log, mux: http.NewServeMux()}
+	a.gate, _ = svc.(Admitter)
 	a.mount()
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,9 @@ import (
 // kin below, wrapped.
 type Service interface {
 	// Write carries out cmd durably and returns after its fsync, or, with
-	// Core, after the core's quorum has it or CoreTimeout has passed.
+	// Core, after the core's quorum has it or CoreTimeout has passed. Without a
+	// level the node's policy chooses one. It calls [Committed] when its turn at
+	// the store is over.
 	Write(ctx context.Context, cmd session.Command, level Durability) (Answer, error)
 	Session(ctx context.Context, space, id string) (session.Document, error)
 	Sessions(ctx context.Context, space string, q ListQuery) (docs []session.Document, next string, err error)
@@ -106,6 +108,26 @@ type Status struct {
 	Clock    ClockStatus   `json:"clock"`
 	Store    StoreStatus   `json:"store"`
 	Dropped  uint64        `json:"dropped_messages"` // of peers, since the start: damaged, malformed or refused
+	Intake   IntakeStatus  `json:"intake"`
+	Guard    *GuardStatus  `json:"core_breaker,omitempty"`
+}
+
+// IntakeStatus says who was let in and who was not, since the start; by class
+// of requests, Limited by scope of the quota.
+type IntakeStatus struct {
+	Inside   int               `json:"inside"`  // writes that are carried out now
+	Waiting  int               `json:"waiting"` // writes that wait for that
+	Entered  map[string]uint64 `json:"entered"`
+	Shed     map[string]uint64 `json:"shed"`
+	Limited  map[string]uint64 `json:"limited"`
+	Reserved uint64            `json:"reserved"` // turned away for lack of memory or disk
+}
+
+// GuardStatus is the state of the circuit breaker around what needs the core.
+type GuardStatus struct {
+	Breaker  string `json:"state"`     // "closed", "half-open", "open"
+	Firm     uint64 `json:"firm"`      // writes and claims that the core took, since the start
+	FellBack uint64 `json:"fell_back"` // those that it did not take in time
 }
 
 // Degradation is a degraded mode in force.

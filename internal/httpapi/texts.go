@@ -18,6 +18,7 @@ type textAnswer struct {
 	Edits      []text.Edit `json:"edits" doc:"the others' edits since base, to be made after yours"`
 	Durability Durability  `json:"durability"`
 	Degraded   bool        `json:"degraded,omitempty" doc:"core was asked for and could not be had in time"`
+	Fallback   string      `json:"fallback,omitempty" doc:"why: the name of the degraded mode"`
 }
 
 // The types below only describe bodies.
@@ -62,7 +63,7 @@ func (a *api) editText(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	version, status := writeStatus(w, &ans, http.StatusOK)
-	return reply(w, status, &textAnswer{version, list(ans.Edits), ans.Durability, ans.Degraded})
+	return reply(w, status, &textAnswer{version, list(ans.Edits), ans.Durability, ans.Degraded, ans.Fallback})
 }
 
 func readTextEdits(b []byte, name string) (session.EditText, error) {

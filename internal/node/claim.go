@@ -90,30 +90,38 @@ func (n *Node) askClaim(ctx context.Context, cmd session.Command, do session.Cla
 	request := n.request
 	n.mu.Unlock()
 	if request == nil {
-		return nil, "no_core"
+		return nil, fallbackNoCore
 	}
 	ask := protocol.ClaimAsk{Node: n.cfg.Name, Space: cmd.Space, Session: cmd.Session, Key: key, By: do.By, At: n.now().Wall}
 	if do.Over != nil {
 		ask.Over = do.Over.String()
 	}
+	var told *protocol.ClaimTold
+	why := n.askCore(ctx, func(ctx context.Context) (err error) {
+		told, err = n.requestClaim(ctx, request, ask)
+		return err
+	})
+	return told, why
+}
+
+func (n *Node) requestClaim(ctx context.Context, request Requester, ask protocol.ClaimAsk) (*protocol.ClaimTold, error) {
 	data, err := protocol.AppendMessage(nil, ask)
 	if err != nil {
-		n.cfg.Log.Error("claim cannot be asked for", slog.Any("error", err))
-		return nil, "link_down"
+		return nil, fmt.Errorf("ask for a claim: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.CoreTimeout)
 	defer cancel()
 	answer, err := request(ctx, protocol.ClaimSubject(n.cfg.Name), data)
 	if err != nil {
 		n.cfg.Log.Debug("claim not decided by the core", slog.Any("error", err))
-		return nil, "link_down"
+		return nil, err
 	}
 	m, err := protocol.DecodeMessage(answer)
 	told, ok := m.(protocol.ClaimTold)
 	if err != nil || !ok {
 		n.MessageDropped()
 		n.cfg.Log.Warn("answer to a claim dropped", slog.Any("error", err))
-		return nil, "link_down"
+		return nil, errors.Join(httpapi.ErrUnavailable, err)
 	}
-	return &told, ""
+	return &told, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/clocksync/source"
 	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/intake"
 	"github.com/causeway-sync/causeway/internal/lifecycle"
 	"github.com/causeway-sync/causeway/internal/store"
 	"github.com/causeway-sync/causeway/protocol"
@@ -43,6 +44,8 @@ type Config struct {
 	ProbeCore  bool                     // ask the core for the time over the link
 	Read       func() clocksync.Reading // the machine's clocks; [source.System] when nil
 	Sources    []source.Source          // of time, beside those that Clock names
+	Limits     LimitsConfig             // of what clients may ask; the zero value counts as [DefaultLimitsConfig]
+	Policy     intake.Policy            // how firmly writes are acknowledged that do not say it
 }
 
 // Node holds the store and the replica. Open it, run it, then close it.
@@ -57,6 +60,9 @@ type Node struct {
 	repairs  atomic.Uint64             // records repaired since the start
 	dropped  atomic.Uint64             // messages dropped since the start
 	damage   chan session.CorruptError // records to repair; taken by repairLoop
+
+	admission *admission
+	guard     *coreGuard
 
 	reading sync.Mutex    // guards what follows
 	texts   session.Texts // that were read; those that are edited are the replica's
@@ -100,6 +106,10 @@ func Open(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	n.started = n.wall()
+	if cfg.Limits == (LimitsConfig{}) {
+		cfg.Limits = DefaultLimitsConfig()
+	}
+	n.admission, n.guard = newAdmission(cfg.Limits), n.newGuard()
 	n.clockAhead.Store(true) // an earlier run may have had a wrong clock
 	if err := n.settle(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -156,6 +166,8 @@ func (n *Node) Run(ctx context.Context) error {
 		lifecycle.Part{Name: "store", Run: n.store.Run},
 		lifecycle.Part{Name: "clock", Run: n.runClock},
 		lifecycle.Part{Name: "sweep", Run: n.sweep},
+		lifecycle.Part{Name: "intake", Run: n.watchIntake},
+		lifecycle.Part{Name: "core breaker", Run: n.watchCore},
 		lifecycle.Part{Name: "repair", Run: n.repairLoop})
 }
 
@@ -380,6 +392,7 @@ func (n *Node) Acked(f protocol.Feed, seq vclock.Seq) {
 	if !n.acked.Note(f, seq) {
 		return
 	}
+	n.guard.acks.Add(1)
 	close(n.ackers)
 	n.ackers = make(chan struct{})
 }

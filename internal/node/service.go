@@ -36,6 +36,7 @@ func (n *Node) Write(ctx context.Context, cmd session.Command, level httpapi.Dur
 	if err := n.carried(cmd.Space); err != nil {
 		return httpapi.Answer{}, err
 	}
+	level = n.level(&cmd, level)
 	if do, ok := cmd.Do.(session.ClaimTool); ok {
 		return n.claim(ctx, cmd, do, level)
 	}
@@ -53,6 +54,7 @@ func (n *Node) write(ctx context.Context, cmd session.Command, level httpapi.Dur
 		}
 		return err
 	})
+	httpapi.Committed(ctx)
 	if err != nil {
 		return httpapi.Answer{}, n.seen(err)
 	}
@@ -69,7 +71,7 @@ func (n *Node) answer(ctx context.Context, cmd session.Command, w drive.Answer, 
 	a := httpapi.Answer{Version: w.Version, Seal: w.Seal, Durability: httpapi.Local, Replayed: w.Replayed, Document: w.Document}
 	if level == httpapi.Core && len(w.Ops) > 0 {
 		last := w.Ops[len(w.Ops)-1].Dot
-		if n.atCore(cmd.Space, last) || n.awaitCore(ctx, cmd.Space, last) {
+		if a.Fallback = n.firmly(ctx, cmd.Space, last); a.Fallback == "" {
 			a.Durability = httpapi.Core
 		} else {
 			a.Degraded = true
@@ -291,6 +293,7 @@ func (n *Node) Status(ctx context.Context) (httpapi.Status, error) {
 		return st, err
 	}
 	n.noteStore(stats)
+	st.Intake, st.Guard = n.admission.status(), n.coreStatus()
 	st.Degraded = n.problems.all()
 	st.Spaces = []httpapi.SpaceStatus{}
 	for _, space := range spaces {

@@ -116,9 +116,12 @@ func (s *Service) Write(_ context.Context, cmd session.Command, level httpapi.Du
 	sp.sessions[cmd.Session] = st
 	ans.Version = vclock.Of(vclock.Dot{Origin: Origin, Seq: sp.seq})
 	st.doc.Version = ans.Version.String()
+	if level == "" {
+		level = httpapi.Local
+	}
 	ans.Durability = level
 	if s.NoCore && level == httpapi.Core {
-		ans.Durability, ans.Degraded = httpapi.Local, true
+		ans.Durability, ans.Degraded, ans.Fallback = httpapi.Local, true, "core_timeout"
 	}
 	if _, erase := cmd.Do.(session.EraseSession); !erase {
 		ans.Document = new(st.view())
