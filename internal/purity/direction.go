@@ -28,6 +28,7 @@ var layers = map[string]int{
 	"protocol/drive":     45,
 	"internal/lifecycle": 50,
 	"internal/purity":    50,
+	"internal/intake":    50,
 	"clocksync/source":   60,
 	"internal":           60, // adapters: store, httpapi, gossip
 	"internal/node":      70,
@@ -42,6 +43,7 @@ var layers = map[string]int{
 // pure names the packages that do no IO.
 var pure = []string{
 	"vclock", "clocksync", "conflict", "session", "protocol", "protocol/replica", "protocol/drive", "sim/netem",
+	"internal/intake",
 }
 
 // homes says where a third-party package may be imported. The benchmark holds
@@ -50,6 +52,8 @@ var homes = map[string][]string{
 	"github.com/dgraph-io/badger":     {"internal/store", "internal/bench"},
 	"github.com/hashicorp/memberlist": {"internal/gossip"},
 	"github.com/beevik/ntp":           {"clocksync/source"},
+	"github.com/sony/gobreaker":       {"internal/node"},
+	"golang.org/x/time":               {"internal/intake"},
 	"github.com/nats-io":              {"edge", "core", "internal/bench"},
 }
 
