@@ -28,12 +28,21 @@ type tool struct {
 // the status is 0.
 func try(t testing.TB, url string, body any, into any, headers ...string) (status int, code string) {
 	t.Helper()
-	b, err := json.Marshal(body)
-	if err != nil {
-		t.Error(err)
-		return 0, ""
+	return do(t, "POST", url, body, into, headers...)
+}
+
+// do is try of any method.
+func do(t testing.TB, method, url string, body any, into any, headers ...string) (status int, code string) {
+	t.Helper()
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			t.Error(err)
+			return 0, ""
+		}
 	}
-	req, err := http.NewRequest("POST", url, bytes.NewReader(b))
+	req, err := http.NewRequest(method, url, bytes.NewReader(b))
 	if err != nil {
 		t.Error(err)
 		return 0, ""
