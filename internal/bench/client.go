@@ -22,6 +22,7 @@ type client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	body []byte // of the last answer
+	wait bool   // the last answer said when to come back
 }
 
 func dial(host string) (*client, error) {
@@ -54,6 +55,7 @@ func (c *client) send(request []byte) error {
 
 func (c *client) receive() (status int, err error) {
 	length := -1
+	c.wait = false
 	for first := true; ; first = false {
 		l, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -72,7 +74,9 @@ func (c *client) receive() (status int, err error) {
 		if len(l) == 0 {
 			break
 		}
-		if name, value, ok := bytes.Cut(l, []byte(": ")); ok && strings.EqualFold(string(name), "content-length") {
+		name, value, ok := bytes.Cut(l, []byte(": "))
+		c.wait = c.wait || ok && strings.EqualFold(string(name), "retry-after")
+		if ok && strings.EqualFold(string(name), "content-length") {
 			if length, err = strconv.Atoi(string(value)); err != nil {
 				return 0, err
 			}

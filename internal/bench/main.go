@@ -41,6 +41,7 @@ func lines() []line {
 		{"7", batchLine},
 		{"8", importLine},
 		{"9", textLine},
+		{"overload", overloadLine},
 	}
 }
 
