@@ -93,7 +93,8 @@ func (b *Bus) take(ctx context.Context, subject string, data []byte, expect uint
 	if err == nil {
 		return true, nil
 	}
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 		return false, nil
 	}
 	return false, fmt.Errorf("take slot %s: %w", subject, err)

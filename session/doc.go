@@ -13,6 +13,11 @@
 // then shown, and hashed by [StateDigest], is a function of the set of applied
 // ops, whatever the order in which they came.
 //
+// Messages with tool calls and their results are whole turns: a result says
+// whose call it closes ([Put.CallOf]), the line shows it behind that, and the
+// repaired views show exactly one result of each call. The ledger of tool calls
+// ([ToolOf]) holds claims and outcomes.
+//
 // A session has named texts ([ReadText]). Their edits are ops like any other:
 // positions in the text that their Deps give, merged by package conflict/text.
 // [Texts] keeps opened texts between edits.

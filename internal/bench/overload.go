@@ -57,12 +57,15 @@ func overloadLine(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.add(row{what: "overload, goodput", measured: fmt.Sprintf("%.0f/s of %.0f/s offered, %.0f/s shed", o.good, o.offered, o.shed),
+	b.add(row{what: "overload, goodput",
+		measured:  fmt.Sprintf("%.0f/s of %.0f/s offered, %.0f/s shed", o.good, o.offered, o.shed),
 		reference: fmt.Sprintf("capacity %.0f/s", capacity.rate), ratio: fmt.Sprintf("%.2f", o.good/capacity.rate),
 		budget: "≥ 0.8 of capacity", verdict: judge(o.good >= 0.8*capacity.rate)})
-	b.add(row{what: "overload, time of what is accepted", measured: fmt.Sprintf("p50 %v, p99 %v, longest %v", o.p50, o.p99, o.longest),
+	b.add(row{what: "overload, time of what is accepted",
+		measured:  fmt.Sprintf("p50 %v, p99 %v, longest %v", o.p50, o.p99, o.longest),
 		reference: fmt.Sprintf("without overload p50 %v, p99 %v", capacity.p50, capacity.p99), budget: "bounded"})
-	b.add(row{what: "overload, answers", measured: fmt.Sprintf("%d refusals without Retry-After, %d others", o.bare, o.other),
+	b.add(row{what: "overload, answers",
+		measured: fmt.Sprintf("%d refusals without Retry-After, %d others", o.bare, o.other),
 		budget: "none", verdict: judge(o.bare == 0 && o.other == 0)})
 	b.add(row{what: "overload, recovery", measured: recovered.Round(time.Millisecond).String(),
 		budget: "≤ " + recoverWithin.String(), verdict: judge(recovered <= recoverWithin)})
@@ -90,7 +93,9 @@ func (b *bench) edgeWith(ctx context.Context, dir string, env ...string) (*proce
 
 // flood sends requests at a rate, whatever becomes of them, over connections
 // that each wait for their own answer only.
-func flood(ctx context.Context, host string, rate float64, span time.Duration, request func(*client, int) []byte) (overload, error) {
+func flood(ctx context.Context, host string, rate float64, span time.Duration, request func(*client, int) []byte) (
+	overload, error,
+) {
 	f := &flooding{began: time.Now(), rate: rate, span: span, warm: span / 4}
 	var all sync.WaitGroup
 	errs := make([]error, overloadClients)
@@ -172,7 +177,9 @@ func (f *flooding) count(status int, told bool, took time.Duration) {
 
 // recovery is how long after the overload it takes until a window of normal
 // load meets no refusal and half of the capacity.
-func recovery(host string, capacity writes, window time.Duration, request func(*client, int) []byte) (time.Duration, error) {
+func recovery(host string, capacity writes, window time.Duration, request func(*client, int) []byte) (
+	time.Duration, error,
+) {
 	began := time.Now()
 	for time.Since(began) < 3*recoverWithin {
 		at := time.Since(began)

@@ -20,7 +20,8 @@ import (
 // nothing. standings are of the quotas, whatever the outcome. Errors are
 // [*RateError], [ErrOverloaded], [ErrMemoryReserve] and [ErrDiskReserve].
 type Admitter interface {
-	Admit(ctx context.Context, space, client string, class intake.Class) (leave func(), standings []intake.Standing, err error)
+	Admit(ctx context.Context, space, client string, class intake.Class) (
+		leave func(), standings []intake.Standing, err error)
 }
 
 // RateError refuses a request that is over a quota.
@@ -32,7 +33,8 @@ type RateError struct {
 var errRate = errors.New("httpapi: rate limited")
 
 func (e *RateError) Error() string {
-	return fmt.Sprintf("the quota of the %s is used up; the next request goes through in %v", e.Scope, e.Wait.Round(time.Millisecond))
+	return fmt.Sprintf("the quota of the %s is used up; the next request goes through in %v",
+		e.Scope, e.Wait.Round(time.Millisecond))
 }
 
 // Unwrap gives the class.
@@ -114,7 +116,8 @@ func writeIntakeMetrics(b *strings.Builder, s *Status) {
 		}
 	}
 	byName("causeway_intake_entered_total", "Writes let in, by class.", "class", s.Intake.Entered)
-	byName("causeway_intake_shed_total", "Writes turned away because too many were there, by class.", "class", s.Intake.Shed)
+	byName("causeway_intake_shed_total", "Writes turned away because too many were there, by class.", "class",
+		s.Intake.Shed)
 	byName("causeway_intake_limited_total", "Writes over a quota, by scope of the quota.", "scope", s.Intake.Limited)
 	head(b, "causeway_intake_reserved_total", "counter", "Writes turned away for lack of memory or disk.")
 	fmt.Fprintf(b, "causeway_intake_reserved_total %d\n", s.Intake.Reserved)
@@ -129,5 +132,6 @@ func writeIntakeMetrics(b *strings.Builder, s *Status) {
 	}
 	gauge(b, "causeway_core_breaker_closed", "Whether what needs the core is sent there.", closed)
 	head(b, "causeway_core_level_total", "counter", "Writes at level core and claims, by what they got.")
-	fmt.Fprintf(b, "causeway_core_level_total{got=\"core\"} %d\ncauseway_core_level_total{got=\"local\"} %d\n", s.Guard.Firm, s.Guard.FellBack)
+	fmt.Fprintf(b, "causeway_core_level_total{got=%q} %d\n", Core, s.Guard.Firm)
+	fmt.Fprintf(b, "causeway_core_level_total{got=%q} %d\n", Local, s.Guard.FellBack)
 }

@@ -45,7 +45,7 @@ type (
 	}
 	messagesPage struct {
 		Messages []session.Message `json:"messages"`
-		Next     string            `json:"next,omitempty" doc:"goes back in as after (with tail or view=model: as before); absent at the end"`
+		Next     string            `json:"next,omitempty" doc:"goes back in as after (tail, view=model: before); absent at the end"`
 		Tokens   int               `json:"tokens,omitempty" doc:"view=model: a guess, rather high"`
 	}
 	changesPage struct {

@@ -90,7 +90,8 @@ func (a *api) eraseSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	version, status := writeStatus(w, &ans, http.StatusOK)
-	return reply(w, status, &eraseAnswer{r.PathValue("session"), true, version, ans.Durability, ans.Degraded, ans.Fallback})
+	return reply(w, status, &eraseAnswer{
+		r.PathValue("session"), true, version, ans.Durability, ans.Degraded, ans.Fallback})
 }
 
 func (a *api) appendMessages(w http.ResponseWriter, r *http.Request) error {

@@ -20,7 +20,7 @@ type toolAnswer struct {
 // The types below only describe bodies.
 type (
 	claimSchema struct {
-		By        string `json:"by,omitempty" doc:"the executor; absent: Causeway-Actor. Who claims again under the same name gets its own claim"`
+		By        string `json:"by,omitempty" doc:"the executor, by its own name; absent: Causeway-Actor"`
 		Tool      string `json:"tool,omitempty" doc:"claim this tool with these arguments, whatever the call"`
 		Arguments any    `json:"arguments,omitempty" doc:"any JSON; absent: {}"`
 		Over      string `json:"over,omitempty" doc:"id of the claim to be taken over"`

@@ -172,9 +172,12 @@ func (n *Node) noteIntake(used uint64, at time.Time) {
 	inside, queued := a.gate.Inside(), a.gate.Queued()
 	a.mu.Unlock()
 	n.named("disk_low", disk == intake.Low, "%d bytes are free; imports and backlog are turned away", free)
-	n.named("memory_low", mem == intake.Low, "%d of %d bytes are used; imports and backlog are turned away", used, a.memory)
-	n.named("memory_reserve", mem == intake.Reserve, "%d of %d bytes are used; writes are turned away", used, a.memory)
-	n.named("overloaded", overloaded, "writes were turned away lately; %d are carried out, %d wait", inside, queued)
+	n.named("memory_low", mem == intake.Low,
+		"%d of %d bytes are used; imports and backlog are turned away", used, a.memory)
+	n.named("memory_reserve", mem == intake.Reserve,
+		"%d of %d bytes are used; writes are turned away", used, a.memory)
+	n.named("overloaded", overloaded,
+		"writes were turned away lately; %d are carried out, %d wait", inside, queued)
 }
 
 // named puts a degraded mode in force or out of it.

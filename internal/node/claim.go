@@ -64,9 +64,9 @@ func (n *Node) claimHere(cmd session.Command, do session.ClaimTool) (key string,
 }
 
 // claimAtCore asks the core and carries out its verdict.
-func (n *Node) claimAtCore(ctx context.Context, cmd session.Command, do session.ClaimTool, key string, level httpapi.Durability) (
-	httpapi.Answer, error,
-) {
+func (n *Node) claimAtCore(
+	ctx context.Context, cmd session.Command, do session.ClaimTool, key string, level httpapi.Durability,
+) (httpapi.Answer, error) {
 	told, why := n.askClaim(ctx, cmd, do, key)
 	v := drive.JudgeTold(do, key, told, do.CoreOnly)
 	if !v.Write {
@@ -85,26 +85,31 @@ func (n *Node) claimAtCore(ctx context.Context, cmd session.Command, do session.
 }
 
 // askClaim asks the core nodes; nil, with the reason, if none answers in time.
-func (n *Node) askClaim(ctx context.Context, cmd session.Command, do session.ClaimTool, key string) (*protocol.ClaimTold, string) {
+func (n *Node) askClaim(ctx context.Context, cmd session.Command, do session.ClaimTool, key string) (
+	told *protocol.ClaimTold, why string,
+) {
 	n.mu.Lock()
 	request := n.request
 	n.mu.Unlock()
 	if request == nil {
 		return nil, fallbackNoCore
 	}
-	ask := protocol.ClaimAsk{Node: n.cfg.Name, Space: cmd.Space, Session: cmd.Session, Key: key, By: do.By, At: n.now().Wall}
+	ask := protocol.ClaimAsk{
+		Node: n.cfg.Name, Space: cmd.Space, Session: cmd.Session, Key: key, By: do.By, At: n.now().Wall,
+	}
 	if do.Over != nil {
 		ask.Over = do.Over.String()
 	}
-	var told *protocol.ClaimTold
-	why := n.askCore(ctx, func(ctx context.Context) (err error) {
+	why = n.askCore(ctx, func(ctx context.Context) (err error) {
 		told, err = n.requestClaim(ctx, request, ask)
 		return err
 	})
 	return told, why
 }
 
-func (n *Node) requestClaim(ctx context.Context, request Requester, ask protocol.ClaimAsk) (*protocol.ClaimTold, error) {
+func (n *Node) requestClaim(ctx context.Context, request Requester, ask protocol.ClaimAsk) (
+	*protocol.ClaimTold, error,
+) {
 	data, err := protocol.AppendMessage(nil, ask)
 	if err != nil {
 		return nil, fmt.Errorf("ask for a claim: %w", err)

@@ -193,5 +193,7 @@ func rolesOf(cmd *session.Command) []string {
 }
 
 func (n *Node) coreStatus() *httpapi.GuardStatus {
-	return &httpapi.GuardStatus{Breaker: n.guard.breaker.State().String(), Firm: n.guard.firm.Load(), FellBack: n.guard.fellBack.Load()}
+	return &httpapi.GuardStatus{
+		Breaker: n.guard.breaker.State().String(), Firm: n.guard.firm.Load(), FellBack: n.guard.fellBack.Load(),
+	}
 }

@@ -51,8 +51,8 @@ func answerTool(r session.Reader, cmd session.Command, w session.Written) (*sess
 
 func answerDocument(tx session.Tx, cmd session.Command, w session.Written) (*session.Document, error) {
 	switch cmd.Do.(type) {
-	case session.Append, session.EditText, session.EditMessage, session.RedactMessage, session.EraseSession, session.ExpireSession,
-		session.ClaimTool, session.CompleteTool:
+	case session.Append, session.EditText, session.EditMessage, session.RedactMessage, session.EraseSession,
+		session.ExpireSession, session.ClaimTool, session.CompleteTool:
 		return nil, nil
 	}
 	if w.Replayed {

@@ -38,7 +38,8 @@ func (sp *space) claim(st *state, cmd session.Command, do session.ClaimTool) (ht
 	}
 	sp.record(st, cmd, session.Change{Type: "claim"})
 	t.Status = session.ToolClaimed
-	t.Claim = &session.ToolClaim{ID: string(Origin) + "." + strconv.Itoa(int(sp.seq)), By: do.By, Decided: session.DecidedLocal}
+	id := string(Origin) + "." + strconv.Itoa(int(sp.seq))
+	t.Claim = &session.ToolClaim{ID: id, By: do.By, Decided: session.DecidedLocal}
 	shown := *t
 	return httpapi.Answer{Tool: &shown}, nil
 }
