@@ -24,8 +24,10 @@ var layers = map[string]int{
 	"conflict":           10,
 	"session":            20,
 	"protocol":           30,
+	"protocol/live":      35,
 	"protocol/replica":   40,
 	"protocol/drive":     45,
+	"internal/inorder":   50,
 	"internal/lifecycle": 50,
 	"internal/purity":    50,
 	"internal/intake":    50,
@@ -42,7 +44,7 @@ var layers = map[string]int{
 
 // pure names the packages that do no IO.
 var pure = []string{
-	"vclock", "clocksync", "conflict", "session", "protocol", "protocol/replica", "protocol/drive", "sim/netem",
+	"vclock", "clocksync", "conflict", "session", "protocol", "protocol/live", "protocol/replica", "protocol/drive", "sim/netem",
 	"internal/intake",
 }
 
