@@ -6,43 +6,63 @@ import (
 	"github.com/causeway-sync/causeway/vclock"
 )
 
+// Bounds limit one page of changes. Zero or less: no limit. The first change is
+// given even if it is bigger than Bytes.
+type Bounds struct {
+	Count int
+	Bytes int // of the ops
+}
+
 // Changes lists up to limit ops of the session (0 or less: all) that since
 // does not cover, in the order of arrival here, in which each comes after all
 // that it depends on. next is since with what is listed; it never loses
 // anything at another node either. Each change's Version is that cursor behind
 // the change. since may be the vector of the session or of the whole space.
 func Changes(r Reader, space, session string, since vclock.Vector, limit int) ([]Change, vclock.Vector, error) {
+	list, next, _, err := ChangesWithin(r, space, session, since, Bounds{Count: limit})
+	return list, next, err
+}
+
+// ChangesWithin is [Changes] with a bound on bytes too; more says that the
+// bounds ended the list.
+func ChangesWithin(r Reader, space, session string, since vclock.Vector, b Bounds) (
+	list []Change, next vclock.Vector, more bool, err error,
+) {
 	m, err := shownMeta(r, space, session)
 	if err != nil {
-		return nil, since, err
+		return nil, since, false, err
 	}
-	next := since
-	changes := []Change{}
+	next, list = since, []Change{}
 	slot, err := firstMissing(r, space, session, m, since)
 	if err != nil {
-		return nil, since, err
+		return nil, since, false, err
 	}
-	for ; slot <= m.slots && (limit <= 0 || len(changes) < limit); slot++ {
+	bytes := 0
+	for ; slot <= m.slots; slot++ {
 		e, err := entryAt(r, space, session, slot)
 		if err != nil {
-			return nil, since, err
+			return nil, since, false, err
 		}
 		if since.Covers(e.dot) {
 			continue
 		}
-		op, _, err := opAt(r, space, e.dot)
+		if b.Count > 0 && len(list) >= b.Count || b.Bytes > 0 && bytes >= b.Bytes {
+			return list, next, true, nil
+		}
+		op, rec, err := opAt(r, space, e.dot)
 		if err != nil {
-			return nil, since, err
+			return nil, since, false, err
 		}
 		c, err := shownChange(r, m, &op)
 		if err != nil {
-			return nil, since, err
+			return nil, since, false, err
 		}
+		bytes += len(rec.Bytes)
 		next = next.With(op.Dot)
 		c.Version = next.String()
-		changes = append(changes, c)
+		list = append(list, c)
 	}
-	return changes, next, nil
+	return list, next, false, nil
 }
 
 // firstMissing finds the slot from which on there can be ops that since does

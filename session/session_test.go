@@ -55,6 +55,30 @@ func TestAppendIsCheap(t *testing.T) {
 	}
 }
 
+// A page of changes ends at its bound on bytes too, with at least one change.
+func TestChangesWithin(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, "edge-1")
+	r.do("s", OpenSession{})
+	for range 3 {
+		r.do("s", Append{Messages: []Draft{say(strings.Repeat("x", 1000))}})
+	}
+	var since vclock.Vector
+	for _, want := range []struct {
+		count int
+		more  bool
+	}{{2, true}, {1, true}, {1, false}, {0, false}} {
+		list, next, more, err := ChangesWithin(r.tx, space, "s", since, Bounds{Count: 9, Bytes: 900})
+		if err != nil || len(list) != want.count || more != want.more {
+			t.Errorf("ChangesWithin(%v) = %d changes, more %v, %v; want %+v", since, len(list), more, err, want)
+		}
+		since = next
+	}
+	if list, _, more, err := ChangesWithin(r.tx, space, "s", vclock.Vector{}, Bounds{Count: 2}); len(list) != 2 || !more {
+		t.Errorf("ChangesWithin two = %d, more %v, %v", len(list), more, err)
+	}
+}
+
 func TestTurnsAreNotInterleaved(t *testing.T) {
 	t.Parallel()
 	a, b := newReplica(t, "a"), newReplica(t, "b")

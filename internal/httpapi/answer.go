@@ -51,6 +51,7 @@ type (
 	changesPage struct {
 		Changes []session.Change `json:"changes"`
 		Next    string           `json:"next" doc:"goes back in as since; covers everything listed"`
+		Behind  bool             `json:"behind,omitempty" doc:"since covers what this node does not hold yet"`
 	}
 	spacesPage struct {
 		Spaces []string `json:"spaces"`

@@ -242,7 +242,11 @@ func (a *api) listChanges(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, &changesPage{list(changes), next.String()})
+	whole, err := a.svc.Covers(space, id, since)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, &changesPage{list(changes), next.String(), !whole})
 }
 
 func (a *api) digest(w http.ResponseWriter, r *http.Request) error {

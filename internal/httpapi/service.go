@@ -28,8 +28,22 @@ type Service interface {
 	// Tool shows what the ledger says of a tool call, named as a claim would.
 	Tool(ctx context.Context, space, id string, do session.ClaimTool) (session.Tool, error)
 	// Changes lists what since does not cover; id empty means the whole space.
-	// With nothing to list it waits up to wait. next always covers the listed.
+	// With nothing to list it waits up to wait. next always covers the listed. A
+	// session that is not here is waited for as well, and is no error if since
+	// covers something.
 	Changes(ctx context.Context, space, id string, since vclock.Vector, limit int, wait time.Duration) (changes []session.Change, next vclock.Vector, err error)
+	// Page is Changes at once, within the bounds of package live; more says that
+	// these ended it. A session that is not here is an error.
+	Page(space, id string, since vclock.Vector) (changes []session.Change, more bool, err error)
+	// Held is the version of a session here, empty if it is not here, or of the
+	// space for id "".
+	Held(space, id string) (vclock.Vector, error)
+	// Covers reports whether the node holds everything that since covers, a
+	// version of the session or, for id "", of the space.
+	Covers(space, id string, since vclock.Vector) (bool, error)
+	// Follow calls moved after each change of the session or, for id "", of the
+	// space, until stop is called. moved returns at once.
+	Follow(space, id string, moved func()) (stop func())
 	// Digest hashes the state of one session, or of the whole space for id "".
 	Digest(ctx context.Context, space, id string) (Digest, error)
 	Spaces(ctx context.Context) ([]string, error)

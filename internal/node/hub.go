@@ -7,64 +7,91 @@ import (
 	"github.com/causeway-sync/causeway/protocol/drive"
 )
 
-// hub wakes those who wait for something to change. A waiter takes the channel
-// for its topic, looks at the state, and waits for the channel to be closed.
+// hub tells those who watch a topic that it has changed. It never waits for
+// them: whoever commits calls notify, and what is called must return at once.
+// A watcher registers, looks at the state, and looks again when it is told.
 type hub struct {
 	mu     sync.Mutex
-	topics map[topic]*waiters
+	topics map[topic][]*watcher // no list is empty
 }
 
-// waiters wait for one topic. Invariant: count > 0 while it is in the hub.
-type waiters struct {
-	changed chan struct{} // closed at the next notify
-	count   int
-}
+// watcher is one who watches.
+type watcher struct{ moved func() }
 
 // topic is a session, or a whole space when session is empty.
 type topic struct{ space, session string }
 
-// wait returns a channel that is closed at the next notify of t. Whoever waits
-// calls leave in the end: what nobody waits for takes no memory.
-func (h *hub) wait(t topic) (changed <-chan struct{}, leave func()) {
+// watch calls moved after each change of t until stop is called, and perhaps
+// once more at that time. moved must not block nor call the hub.
+func (h *hub) watch(t topic, moved func()) (stop func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w, ok := h.topics[t]
-	if !ok {
-		w = &waiters{changed: make(chan struct{})}
-		if h.topics == nil {
-			h.topics = make(map[topic]*waiters)
+	if h.topics == nil {
+		h.topics = make(map[topic][]*watcher)
+	}
+	w := &watcher{moved}
+	h.topics[t] = append(h.topics[t], w)
+	return func() { h.leave(t, w) }
+}
+
+func (h *hub) leave(t topic, w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := h.topics[t]
+	for i := range list {
+		if list[i] == w {
+			last := len(list) - 1
+			list[i], list[last] = list[last], nil
+			list = list[:last]
+			break
 		}
-		h.topics[t] = w
 	}
-	w.count++
-	return w.changed, func() { h.leave(t, w) }
-}
-
-func (h *hub) leave(t topic, w *waiters) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if w.count--; w.count == 0 && h.topics[t] == w {
+	if len(list) == 0 {
 		delete(h.topics, t)
+		return
 	}
+	h.topics[t] = list
 }
 
-// notify wakes the waiters of the sessions and of their space.
+// notify tells the watchers of the sessions and of their space.
 func (h *hub) notify(space string, sessions ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.topics) == 0 {
 		return
 	}
-	h.wake(topic{space: space})
+	h.tell(topic{space: space})
 	for _, s := range sessions {
-		h.wake(topic{space, s})
+		h.tell(topic{space, s})
 	}
 }
 
-func (h *hub) wake(t topic) {
-	if w, ok := h.topics[t]; ok {
-		close(w.changed)
-		delete(h.topics, t)
+// notifyAll tells the watchers of the space and of each of its sessions, when
+// it is not known which of them changed.
+func (h *hub) notifyAll(space string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for t := range h.topics { // in any order: each is told for itself
+		if t.space == space {
+			h.tell(t)
+		}
+	}
+}
+
+func (h *hub) tell(t topic) {
+	for _, w := range h.topics[t] {
+		w.moved()
+	}
+}
+
+// bell is a moved function and the channel that it rings.
+func bell() (rung <-chan struct{}, ring func()) {
+	c := make(chan struct{}, 1) // closed by nobody
+	return c, func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 

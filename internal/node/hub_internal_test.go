@@ -2,29 +2,32 @@ package node
 
 import "testing"
 
-// TestHubForgets has waiters come and go: what nobody waits for is not kept.
-func TestHubForgets(t *testing.T) {
+// TestHub has watchers come and go: each is told of its own topic and of no
+// other, and what nobody watches is not kept.
+func TestHub(t *testing.T) {
 	t.Parallel()
 	var h hub
-	one := topic{"default", "s"}
-	first, leaveFirst := h.wait(one)
-	second, leaveSecond := h.wait(one)
-	leaveFirst()
+	counts := map[string]int{}
+	watch := func(name string, at topic) func() { return h.watch(at, func() { counts[name]++ }) }
+	stopFirst := watch("first", topic{"default", "s"})
+	stopSecond := watch("second", topic{"default", "s"})
+	stopSpace := watch("space", topic{space: "default"})
+	stopOther := watch("other", topic{"default", "other"})
 	h.notify("default", "s")
-	for _, changed := range []<-chan struct{}{first, second} {
-		select {
-		case <-changed:
-		default:
-			t.Error("a waiter was not woken")
+	stopFirst()
+	h.notify("default", "s", "unwatched")
+	h.notify("elsewhere", "s")
+	h.notifyAll("default")
+	want := map[string]int{"first": 1, "second": 3, "space": 3, "other": 1}
+	for name, n := range want {
+		if counts[name] != n {
+			t.Errorf("%s was told %d times, want %d", name, counts[name], n)
 		}
 	}
-	_, leaveThird := h.wait(one)
-	leaveSecond() // of the topic's earlier life
-	if len(h.topics) != 1 {
-		t.Errorf("%d topics while one is waited for", len(h.topics))
+	for _, stop := range []func(){stopSecond, stopSpace, stopOther} {
+		stop()
 	}
-	leaveThird()
 	if len(h.topics) != 0 {
-		t.Errorf("%d topics that nobody waits for", len(h.topics))
+		t.Errorf("%d topics that nobody watches", len(h.topics))
 	}
 }

@@ -234,7 +234,7 @@ func (n *Node) Reissue(ctx context.Context, f protocol.Feed, after vclock.Seq, k
 	}
 	n.mu.Unlock()
 	n.moved(done.Grown)
-	n.hub.notify(f.Space)
+	n.hub.notifyAll(f.Space)
 	for _, cut := range done.Cut {
 		n.regrown(cut.Feed)
 	}

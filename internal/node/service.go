@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
 	"github.com/causeway-sync/causeway/internal/store"
@@ -149,88 +148,6 @@ func (n *Node) durability(space string, d vclock.Dot) string {
 		return string(httpapi.Core)
 	}
 	return string(httpapi.Local)
-}
-
-// Changes implements [httpapi.Service].
-func (n *Node) Changes(ctx context.Context, space, id string, since vclock.Vector, limit int, wait time.Duration) (
-	[]session.Change, vclock.Vector, error,
-) {
-	if err := n.carried(space); err != nil {
-		return nil, since, err
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		changes, next, again, err := n.nextChanges(ctx, topic{space, id}, since, limit, timer.C)
-		if !again || wait <= 0 {
-			return changes, next, err
-		}
-	}
-}
-
-// nextChanges reads changes and waits if there are none; again tells to read
-// once more.
-func (n *Node) nextChanges(ctx context.Context, t topic, since vclock.Vector, limit int, end <-chan time.Time) (
-	changes []session.Change, next vclock.Vector, again bool, err error,
-) {
-	moved, leave := n.hub.wait(t)
-	defer leave()
-	changes, next, err = n.changes(t.space, t.session, since, limit)
-	if err != nil || len(changes) > 0 {
-		return changes, next, false, err
-	}
-	select {
-	case <-moved:
-		return changes, next, true, nil
-	case <-end:
-	case <-ctx.Done():
-	}
-	return changes, next, false, nil
-}
-
-func (n *Node) changes(space, id string, since vclock.Vector, limit int) (
-	changes []session.Change, next vclock.Vector, err error,
-) {
-	next = since
-	err = n.View(func(r session.Reader) error {
-		if id != "" {
-			changes, next, err = session.Changes(r, space, id, since, limit)
-			return err
-		}
-		changes, next, err = spaceChanges(r, space, since, limit)
-		return err
-	})
-	return changes, next, err
-}
-
-// maxChangesBytes bounds the ops of one page of a space's changes.
-const maxChangesBytes = 4 << 20
-
-func spaceChanges(r session.Reader, space string, since vclock.Vector, limit int) (
-	[]session.Change, vclock.Vector, error,
-) {
-	frames, next, _, err := replica.Missing(r, space, since, replica.Budget{Ops: limit, Bytes: maxChangesBytes})
-	if err != nil {
-		return nil, since, err
-	}
-	var changes []session.Change
-	at := since
-	for _, f := range frames {
-		for _, e := range f.Entries {
-			op, err := session.DecodeOp(e.Bytes)
-			if err != nil {
-				return nil, since, fmt.Errorf("op of %s of %s: %w", f.Origin, space, err)
-			}
-			at = at.With(op.Dot)
-			c, err := session.ChangeIn(r, &op)
-			if err != nil {
-				return nil, since, err
-			}
-			c.Version = at.String()
-			changes = append(changes, c)
-		}
-	}
-	return changes, next, nil
 }
 
 // Digest implements [httpapi.Service].

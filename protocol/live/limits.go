@@ -8,6 +8,8 @@ const (
 	MaxTailBytes   = 64 << 10  // their size; one change is kept even if it is bigger
 	MaxBatchItems  = 64        // changes handed to a reader at a time
 	MaxBatchBytes  = 64 << 10  // their size; one change is handed over even if it is bigger
+	MaxPageItems   = 256       // changes read from the store at a time
+	MaxPageBytes   = 256 << 10 // their ops' size; one is read even if it is bigger
 	MaxUnanswered  = 256       // requests of one client under way or not yet answered
 	MaxAnswerBytes = 256 << 10 // of answers that wait to be sent; beyond it no request is taken
 )

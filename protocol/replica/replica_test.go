@@ -207,11 +207,40 @@ func TestOpWaitsForItsDependencies(t *testing.T) {
 	if _, totals := c.digest(); totals.Waiting != 1 {
 		t.Fatalf("%d ops wait, want 1", totals.Waiting)
 	}
+	var at vclock.Vector // b's version of the session
+	b.view(func(r session.Reader) (err error) {
+		at, err = session.Vector(r, space, "s")
+		return err
+	})
+	for _, q := range []struct {
+		id    string
+		since vclock.Vector
+		want  bool
+	}{
+		{"s", at, false}, {"", at, false}, {"s", vclock.Vector{}, true},
+		{"s", at.Without("a~1"), false}, // is held, but waits
+		{"", at.Without("a~1"), true}, {"other", at.Without("a~1"), true},
+	} {
+		c.view(func(r session.Reader) error {
+			got, err := replica.Shows(r, space, q.id, q.since)
+			if got != q.want {
+				t.Errorf("Shows(%q, %v) = %v, want %v", q.id, q.since, got, q.want)
+			}
+			return err
+		})
+	}
 	c.pull(a, 100)
 	want, _ := b.digest()
 	if got, totals := c.digest(); got != want || totals.Waiting != 0 {
 		t.Errorf("digest %x, %d waiting; want %x and none", got[:4], totals.Waiting, want[:4])
 	}
+	c.view(func(r session.Reader) error {
+		got, err := replica.Shows(r, space, "s", at)
+		if !got {
+			t.Error("Shows is false although nothing waits any longer")
+		}
+		return err
+	})
 }
 
 // What does not fit a feed is refused and changes nothing: a gap (F43), other

@@ -38,6 +38,7 @@ type Service struct {
 	mu     sync.Mutex // guards what follows
 	spaces map[string]*space
 	change chan struct{} // closed and replaced at every write
+	watch  map[*watcher]bool
 }
 
 type space struct {
@@ -129,8 +130,7 @@ func (s *Service) Write(_ context.Context, cmd session.Command, level httpapi.Du
 	if cmd.Key != "" {
 		st.keys[cmd.Key] = answered{cmd.Request, ans}
 	}
-	close(s.change)
-	s.change = make(chan struct{})
+	s.moved(cmd.Space, cmd.Session)
 	return ans, nil
 }
 
@@ -481,50 +481,6 @@ func (s *Service) Messages(_ context.Context, name, id string, q httpapi.Message
 	}
 	page := all[:q.Limit]
 	return slices.Clone(page), page[len(page)-1].ID, nil
-}
-
-// Changes lists from the log and waits for more.
-func (s *Service) Changes(ctx context.Context, name, id string, since vclock.Vector, limit int,
-	wait time.Duration,
-) ([]session.Change, vclock.Vector, error) {
-	deadline := time.After(wait)
-	for {
-		found, next, more, err := s.changes(name, id, since, limit)
-		if err != nil || len(found) > 0 || wait <= 0 {
-			return found, next, err
-		}
-		select {
-		case <-more:
-		case <-deadline:
-			wait = 0
-		case <-ctx.Done():
-			return nil, since, ctx.Err()
-		}
-	}
-}
-
-func (s *Service) changes(name, id string, since vclock.Vector, limit int) (
-	found []session.Change, next vclock.Vector, more <-chan struct{}, err error,
-) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sp := s.locked(name)
-	next = since
-	if id != "" && sp.sessions[id] == nil {
-		return nil, next, nil, fmt.Errorf("session %s: %w", id, session.ErrNoSession)
-	}
-	for i, c := range sp.log {
-		dot := vclock.Dot{Origin: Origin, Seq: vclock.Seq(i + 1)}
-		if since.Covers(dot) || (id != "" && c.Session != id) {
-			continue
-		}
-		if len(found) == limit {
-			break
-		}
-		found = append(found, c)
-		next = next.With(dot)
-	}
-	return found, next, s.change, nil
 }
 
 // Digest hashes what a session or a space shows.
