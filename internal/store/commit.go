@@ -14,6 +14,7 @@ import (
 
 	badger "github.com/dgraph-io/badger/v4"
 
+	"github.com/causeway-sync/causeway/internal/inorder"
 	"github.com/causeway-sync/causeway/internal/store/kv"
 	"github.com/causeway-sync/causeway/session"
 )
@@ -37,7 +38,8 @@ type request struct {
 // fn may run twice, so it must have no outside effect before Update returned
 // nil; it runs on the committer's goroutine and must not block. If ctx ends
 // before fn was begun, fn never runs and the cause is returned; afterwards
-// Update waits for the outcome. It needs [Store.Run].
+// Update waits for the outcome. It needs [Store.Run]. Updates whose contexts
+// stand in one line (package inorder) are carried out in the order of the line.
 //
 // Errors: [ErrReserve], [ErrTooBig], [ErrClosed] say that nothing was written;
 // [ErrFailed] that the outcome is unknown.
@@ -50,12 +52,8 @@ func (s *Store) Update(ctx context.Context, class Class, fn func(tx session.Tx) 
 		return err
 	}
 	r := &request{fn: fn, done: make(chan error, 1)}
-	select {
-	case s.queue <- r:
-	case <-s.stopped:
-		return ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := s.enqueue(ctx, r); err != nil {
+		return err
 	}
 	select {
 	case err := <-r.done:
@@ -70,6 +68,24 @@ func (s *Store) Update(ctx context.Context, class Class, fn func(tx session.Tx) 
 		}
 	}
 	return <-r.done
+}
+
+// enqueue hands a request to the committer, in its place in the line of ctx;
+// see package inorder.
+func (s *Store) enqueue(ctx context.Context, r *request) error {
+	pass, err := inorder.Enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer pass()
+	select {
+	case s.queue <- r:
+		return nil
+	case <-s.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Run is the committer: it makes all writes, until ctx ends. Then it carries
