@@ -164,7 +164,7 @@ func (c *Core) NATS() string { return c.bus.ClientURL() }
 func (c *Core) Run(ctx context.Context) error {
 	srv := httpapi.NewServer(c.node, httpapi.Options{Log: c.log})
 	parts := []lifecycle.Part{
-		{Name: "api", Run: func(ctx context.Context) error { return node.Serve(ctx, srv, c.listener) }},
+		{Name: "api", Run: func(ctx context.Context) error { return node.ServeAPI(ctx, srv, c.listener) }},
 		{Name: "bus", Run: c.bus.Run},
 		{Name: "delivery", Run: c.delivery.Run},
 		{Name: "link", Run: c.runLink},

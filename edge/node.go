@@ -113,7 +113,7 @@ func (e *Edge) Addr() string { return e.listener.Addr().String() }
 func (e *Edge) Run(ctx context.Context) error {
 	srv := httpapi.NewServer(e.node, httpapi.Options{Log: e.log})
 	parts := []lifecycle.Part{
-		{Name: "api", Run: func(ctx context.Context) error { return node.Serve(ctx, srv, e.listener) }},
+		{Name: "api", Run: func(ctx context.Context) error { return node.ServeAPI(ctx, srv, e.listener) }},
 	}
 	if e.link != nil {
 		parts = append(parts,

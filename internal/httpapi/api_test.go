@@ -265,6 +265,7 @@ func TestReady(t *testing.T) {
 // pipes is a listener whose connections are in memory, so that time is that
 // of the synctest bubble.
 type pipes struct {
+	stop  func()
 	conns chan net.Conn
 	done  chan struct{} // closed by Close
 }
@@ -286,19 +287,33 @@ func (p *pipes) dial() net.Conn {
 	return client
 }
 
-// serve runs a server in the bubble until the test function returns.
+// serve runs a server in the bubble until the test function returns, or stop
+// is called.
 func serve(t *testing.T, svc httpapi.Service) *pipes {
 	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 	server := httpapi.NewServer(svc, httpapi.Options{})
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(p) }()
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
+	ended := make(chan error, 2)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() { ended <- server.HTTP.Serve(p) }()
+	go func() { ended <- server.Clients.Run(ctx) }()
+	p.stop = sync.OnceFunc(func() {
+		stop()
+		if err := server.HTTP.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 		<-ended
+		<-ended
 	})
+	t.Cleanup(p.stop)
 	return p
+}
+
+// client is an HTTP client of the server.
+func (p *pipes) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return p.dial(), nil },
+		DisableKeepAlives: true, DisableCompression: true,
+	}}
 }
 
 // TestLongPollOutlivesTimeouts: a poll of five minutes is neither cut by the
@@ -307,10 +322,7 @@ func TestLongPollOutlivesTimeouts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := serve(t, newFixture(t).svc)
-		client := &http.Client{Transport: &http.Transport{
-			DialContext:       func(context.Context, string, string) (net.Conn, error) { return p.dial(), nil },
-			DisableKeepAlives: true,
-		}}
+		client := p.client()
 		begun := time.Now()
 		since := decodeNext(t, client, "http://node/v1/spaces/default/changes?limit=1000")
 		next := decodeNext(t, client, "http://node/v1/spaces/default/changes?wait=5m&since="+since)

@@ -34,3 +34,10 @@ func ReadTextEdits(b []byte) (session.EditText, error) { return readTextEdits(b,
 func WithLeave(ctx context.Context, leave func()) context.Context {
 	return context.WithValue(ctx, leaveKey{}, leave)
 }
+
+// ReadStreamMessage reads what a client sends over a WebSocket; it gives the
+// type and the body.
+func ReadStreamMessage(b []byte) (kind string, body []byte, err error) {
+	m, err := readStreamMessage(b)
+	return m.kind, m.body, err
+}

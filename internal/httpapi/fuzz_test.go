@@ -93,3 +93,20 @@ func FuzzBodies(f *testing.F) {
 		}
 	})
 }
+
+// FuzzStreamMessage reads messages of a WebSocket: what is taken is JSON, and
+// its body is a part of it.
+func FuzzStreamMessage(f *testing.F) {
+	f.Add([]byte(`{"type":"append","ref":"1","space":"a","session":"b","key":"k","body":{"role":"u","content":1}}`))
+	f.Add([]byte(`{"type":"subscribe","space":"a","since":"AA","wait":"1s"}`))
+	f.Add([]byte(`{"type":"edit","text":"t","message":"m","brief":true}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, body, err := httpapi.ReadStreamMessage(b)
+		if err != nil {
+			return
+		}
+		if !json.Valid(b) || len(body) > 0 && (!json.Valid(body) || !bytes.Contains(b, body)) {
+			t.Errorf("took %q with body %q", b, body)
+		}
+	})
+}

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/lxzan/gws"
+
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 	"github.com/causeway-sync/causeway/session"
 )
 
@@ -15,8 +18,11 @@ type api struct {
 	log      *slog.Logger
 	mux      *http.ServeMux
 	gate     Admitter // nil: every write is admitted
+	guard    *http.CrossOriginProtection
 	metrics  metrics
-	describe func() description // made when first asked for
+	describe func() description   // made when first asked for
+	hub      *push.Hub            // of clients that stay connected
+	upgrader func() *gws.Upgrader // made when first asked for
 }
 
 // write runs a call that changes a session: body, command, service.

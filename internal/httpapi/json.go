@@ -10,9 +10,9 @@ import (
 	"github.com/causeway-sync/causeway/session"
 )
 
-// wrapperDepth is how deep a client's value may lie within a body:
-// {"messages":[{"content":…}]}.
-const wrapperDepth = 3
+// wrapperDepth is how deep a client's value may lie within what it sends:
+// {"type":"append","body":{"messages":[{"content":…}]}} over a WebSocket.
+const wrapperDepth = 4
 
 // maxBodyDepth bounds the nesting of a whole body.
 const maxBodyDepth = session.MaxJSONDepth + wrapperDepth

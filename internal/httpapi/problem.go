@@ -115,6 +115,7 @@ var kinds = []problemKind{
 	{422, "edit_outside_text", "edit lies outside the text"},
 	{422, "unknown_parent", "parent is not a message of this session"},
 	{422, "idempotency_key_reused", "idempotency key was used with another request"},
+	{426, "upgrade_required", "this is a WebSocket"},
 	{429, "rate_limited", "too many requests in too little time"},
 	{500, "record_damaged", "a stored record is damaged"},
 	{500, "internal", "internal error"},

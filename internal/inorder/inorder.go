@@ -19,10 +19,12 @@ type Line struct {
 }
 
 // Place is one's place in a line.
+//
+// Invariant: passed is closed only after everybody before has passed.
 type Place struct {
 	before <-chan struct{} // nil for the first
-	passed chan struct{}   // closed once
-	once   sync.Once
+	passed chan struct{}
+	once   sync.Once // guards the closing of passed
 }
 
 type placeKey struct{}
@@ -34,12 +36,21 @@ func (l *Line) Join(ctx context.Context) (context.Context, *Place) {
 	return context.WithValue(ctx, placeKey{}, p), p
 }
 
-// Leave lets the next one pass, if this one has not passed yet.
-func (p *Place) Leave() { p.once.Do(func() { close(p.passed) }) }
+// Leave lets the next one pass, if this one has not passed. It waits until
+// everybody before has, so it comes last.
+func (p *Place) Leave() {
+	p.once.Do(func() {
+		if p.before != nil {
+			<-p.before
+		}
+		close(p.passed)
+	})
+}
 
 // Enter waits until everybody before has passed or left, and returns what lets
 // the next one pass. It does nothing for a context without a place, and for
-// one that has passed. It returns the cause if ctx ends first.
+// one that has passed. It returns the cause if ctx ends first; the place is
+// still to be left then.
 func Enter(ctx context.Context) (pass func(), err error) {
 	p, ok := ctx.Value(placeKey{}).(*Place)
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/causeway-sync/causeway/internal/inorder"
 )
@@ -47,6 +48,37 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestLeavingDoesNotOvertake: one who is refused early does not let those
+// behind pass before those in front.
+func TestLeavingDoesNotOvertake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var line inorder.Line
+		first, _ := line.Join(t.Context())
+		_, refused := line.Join(t.Context())
+		third, _ := line.Join(t.Context())
+		go refused.Leave()
+		passed := make(chan func(), 1)
+		go func() {
+			pass, err := inorder.Enter(third)
+			if err != nil {
+				t.Error(err)
+			}
+			passed <- pass
+		}()
+		synctest.Wait()
+		if len(passed) > 0 {
+			t.Error("the third passed before the first")
+		}
+		pass, err := inorder.Enter(first)
+		if err != nil {
+			t.Error(err)
+		}
+		pass()
+		(<-passed)()
+	})
+}
+
 // TestEnterWithout: no place, no waiting; a context that ends, no waiting either.
 func TestEnterWithout(t *testing.T) {
 	t.Parallel()
@@ -54,8 +86,7 @@ func TestEnterWithout(t *testing.T) {
 		t.Error(err)
 	}
 	var line inorder.Line
-	_, first := line.Join(t.Context())
-	defer first.Leave()
+	_, _ = line.Join(t.Context())
 	gone := errors.New("gone")
 	ctx, end := context.WithCancelCause(t.Context())
 	end(gone)

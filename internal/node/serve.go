@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/lifecycle"
 )
 
 const (
@@ -39,6 +42,14 @@ func Listen(ctx context.Context, what, addr string) (net.Listener, error) {
 		return nil, &ListenError{What: what, Addr: addr, Err: err}
 	}
 	return l, nil
+}
+
+// ServeAPI answers requests on l and looks after the clients that stay
+// connected, until ctx ends. Then it tells these that the node goes away.
+func ServeAPI(ctx context.Context, srv *httpapi.Server, l net.Listener) error {
+	return lifecycle.Run(ctx,
+		lifecycle.Part{Name: "http", Run: func(ctx context.Context) error { return Serve(ctx, srv.HTTP, l) }},
+		lifecycle.Part{Name: "clients", Run: srv.Clients.Run})
 }
 
 // Serve answers requests on l until ctx ends, then lets those under way finish.

@@ -57,6 +57,7 @@ var homes = map[string][]string{
 	"github.com/sony/gobreaker":       {"internal/node"},
 	"golang.org/x/time":               {"internal/intake"},
 	"github.com/nats-io":              {"edge", "core", "internal/bench"},
+	"github.com/lxzan/gws":            {"internal/httpapi"},
 }
 
 // CheckDirection fails t for every import in the module that points up or

@@ -57,5 +57,8 @@ func (a *Answers) Next() (answer []byte, ok bool) {
 	return answer, true
 }
 
+// Ready reports whether Next has an answer.
+func (a *Answers) Ready() bool { return len(a.slots) > 0 && a.slots[0].ready }
+
 // Waiting counts the requests that are under way or whose answers wait.
 func (a *Answers) Waiting() int { return len(a.slots) }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/inorder"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -87,12 +88,17 @@ func (s *Service) Expire(name, id string) {
 }
 
 // Write carries out one command.
-func (s *Service) Write(_ context.Context, cmd session.Command, level httpapi.Durability) (httpapi.Answer, error) {
+func (s *Service) Write(ctx context.Context, cmd session.Command, level httpapi.Durability) (httpapi.Answer, error) {
 	if s.Fail != nil {
 		if err := s.Fail(cmd); err != nil {
 			return httpapi.Answer{}, err
 		}
 	}
+	pass, err := inorder.Enter(ctx)
+	if err != nil {
+		return httpapi.Answer{}, err
+	}
+	defer pass()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sp := s.locked(cmd.Space)
@@ -106,7 +112,7 @@ func (s *Service) Write(_ context.Context, cmd session.Command, level httpapi.Du
 			return a.answer, nil
 		}
 	}
-	st, err := sp.admit(st, cmd)
+	st, err = sp.admit(st, cmd)
 	if err != nil {
 		return httpapi.Answer{}, err
 	}

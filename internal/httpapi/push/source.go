@@ -1,0 +1,43 @@
+package push
+
+import (
+	"log/slog"
+
+	"github.com/causeway-sync/causeway/protocol/live"
+	"github.com/causeway-sync/causeway/session"
+	"github.com/causeway-sync/causeway/vclock"
+)
+
+// Source is where changes come from: a node. See httpapi.Service.
+type Source interface {
+	Page(space, id string, since vclock.Vector) (changes []session.Change, more bool, err error)
+	Held(space, id string) (vclock.Vector, error)
+	Covers(space, id string, since vclock.Vector) (bool, error)
+	Follow(space, id string, moved func()) (stop func())
+}
+
+// Options shape a hub. Zero values stand for defaults.
+type Options struct {
+	Times    live.Times
+	MaxConns int
+	Log      *slog.Logger
+}
+
+// Limits of the connections of a node.
+const (
+	// MaxConns is how many clients may be connected, unless options say otherwise.
+	MaxConns = 10_000
+	// MaxSubscriptions is what one connection may follow.
+	MaxSubscriptions = 1000
+	// MaxMessageBytes is the largest message of a client: a whole message of a
+	// session or a text edit with names around it. Batches beyond go over HTTP.
+	MaxMessageBytes = 320 << 10
+	// WriteBytes is about what is written to a client at a time.
+	WriteBytes = 64 << 10
+	// deflateFrom is the size from which on messages are compressed.
+	deflateFrom = 512
+	// keptBuffer is the largest buffer that is used again.
+	keptBuffer = 2 * WriteBytes
+	// maxLoads bounds the pages that are read from the store side by side.
+	maxLoads = 8
+)
