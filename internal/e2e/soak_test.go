@@ -3,10 +3,29 @@
 package e2e
 
 import (
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
 )
+
+// Clients change node and rung each second, while links flap and three nodes
+// write, for ten minutes or CAUSEWAY_SOAK_FOR.
+func TestSoakFollow(t *testing.T) {
+	span := 10 * time.Minute
+	if text := os.Getenv("CAUSEWAY_SOAK_FOR"); text != "" {
+		var err error
+		if span, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("CAUSEWAY_SOAK_FOR: %v", err)
+		}
+	}
+	end, seed := time.Now().Add(span), uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	followAnywhere(t, seed, func(int, *rand.Rand) (stay, bool) {
+		now := time.Now()
+		return stay{changes: 1 << 30, patience: time.Second, until: now.Add(time.Second / 2)}, now.Before(end)
+	})
+}
 
 // Fifty edges and thirty core nodes are killed in each round, with another
 // seed, until the test is stopped or CAUSEWAY_SOAK_UNTIL, a time as in RFC 3339,
