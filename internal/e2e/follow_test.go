@@ -238,7 +238,7 @@ func nextEvent(in *bufio.Reader) (name, data string, err error) {
 type streamText struct {
 	Type, Ref, Session, Version string
 	Status                      int
-	Behind                      bool
+	Behind, Replayed            bool
 	Change                      change
 	Body, Problem, Signal       json.RawMessage
 }
