@@ -41,6 +41,8 @@ func lines() []line {
 		{"7", batchLine},
 		{"8", importLine},
 		{"9", textLine},
+		{"10", pushLine},
+		{"11", pipelineLine},
 		{"overload", overloadLine},
 	}
 }

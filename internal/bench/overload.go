@@ -66,7 +66,7 @@ func overloadLine(ctx context.Context, b *bench) error {
 		reference: fmt.Sprintf("without overload p50 %v, p99 %v", capacity.p50, capacity.p99), budget: "bounded"})
 	b.add(row{what: "overload, answers",
 		measured: fmt.Sprintf("%d refusals without Retry-After, %d others", o.bare, o.other),
-		budget: "none", verdict: judge(o.bare == 0 && o.other == 0)})
+		budget:   "none", verdict: judge(o.bare == 0 && o.other == 0)})
 	b.add(row{what: "overload, recovery", measured: recovered.Round(time.Millisecond).String(),
 		budget: "≤ " + recoverWithin.String(), verdict: judge(recovered <= recoverWithin)})
 	return nil

@@ -86,6 +86,10 @@ var encoders = sync.Pool{New: func() any {
 
 // reply writes v as JSON.
 func reply(w http.ResponseWriter, status int, v any) error {
+	if r, ok := w.(*recorder); ok && r.brief {
+		r.WriteHeader(status)
+		return nil
+	}
 	e := encoders.Get().(*encoder)
 	defer func() {
 		if e.buf.Cap() <= maxPooled {

@@ -71,7 +71,7 @@ func (a *api) routes() []route {
 			body: textEditsSchema{}, answer: textAnswer{}, status: 200, write: true, serve: a.editText},
 		{method: get, path: sessionPath + "/tools/{call}", name: "get-tool",
 			summary: "Show who carries out a tool call, or its result",
-			answer: session.Tool{}, status: 200, serve: a.getTool},
+			answer:  session.Tool{}, status: 200, serve: a.getTool},
 		{method: post, path: sessionPath + "/tools/{call}/claim", name: "claim-tool",
 			summary: "Claim a tool call before its side effect",
 			body:    claimSchema{}, answer: toolAnswer{}, status: 201, write: true, serve: a.claimTool},

@@ -19,7 +19,7 @@ import (
 )
 
 // readBuffer is what each WebSocket holds for reading.
-const readBuffer = 1 << 10
+const readBuffer = 4 << 10
 
 // closeUnsupported is the code for a message that is no text (RFC 6455, 7.4.1).
 const closeUnsupported = 1003
@@ -106,7 +106,7 @@ type stream struct {
 	api     *api
 	net     net.Conn
 	conn    *push.Conn
-	request http.Request // what its writes have in common
+	request *http.Request // what its writes have in common
 
 	line  inorder.Line
 	calls sync.WaitGroup // writes under way

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -92,16 +93,18 @@ func (s *stream) do(msg *streamMessage) error {
 // begin carries out a write as the same call over HTTP, beside others, but in
 // its turn; it owns m.
 func (s *stream) begin(n uint64, m *gws.Message, msg *streamMessage) {
-	r, err := s.call(msg)
+	ctx, place := s.line.Join(s.ctx)
+	r, err := s.call(ctx, msg)
 	if err != nil {
 		_ = m.Close()
 		s.conn.Answer(n, failure(msg.ref, msg.space, msg.session, err))
+		s.calls.Go(place.Leave)
 		return
 	}
-	ctx, place := s.line.Join(s.ctx)
 	s.calls.Go(func() {
 		w := newRecorder()
-		s.api.mux.ServeHTTP(w, r.WithContext(ctx))
+		w.brief = msg.brief
+		s.api.mux.ServeHTTP(w, r)
 		s.conn.Answer(n, acknowledge(msg, w))
 		_ = m.Close() // nothing refers to it any longer
 		place.Leave()
@@ -109,7 +112,7 @@ func (s *stream) begin(n uint64, m *gws.Message, msg *streamMessage) {
 }
 
 // call makes the request over HTTP that a message stands for.
-func (s *stream) call(msg *streamMessage) (*http.Request, error) {
+func (s *stream) call(ctx context.Context, msg *streamMessage) (*http.Request, error) {
 	call := streamCalls[msg.kind]
 	path := "/v1/spaces/" + msg.space + "/sessions"
 	if msg.kind != "open" {
@@ -124,7 +127,7 @@ func (s *stream) call(msg *streamMessage) (*http.Request, error) {
 	if err := checkTargets(msg); err != nil {
 		return nil, err
 	}
-	r := s.request // a copy
+	r := s.request.WithContext(ctx)
 	r.Method, r.URL, r.RequestURI = call.method, &url.URL{Path: path}, path
 	for name, values := range s.request.Header {
 		if _, own := msg.header[name]; !own {
@@ -133,7 +136,7 @@ func (s *stream) call(msg *streamMessage) (*http.Request, error) {
 	}
 	r.Header = msg.header
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(msg.body)), int64(len(msg.body))
-	return &r, nil
+	return r, nil
 }
 
 // checkTargets refuses names that would lead to another path.
@@ -162,8 +165,8 @@ func checkTargets(msg *streamMessage) error {
 
 // writeTemplate is what the writes of a stream take over from the request that
 // opened it: who asks.
-func writeTemplate(r *http.Request) http.Request {
-	t := http.Request{
+func writeTemplate(r *http.Request) *http.Request {
+	t := &http.Request{
 		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
 		Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS, Header: http.Header{},
 	}
@@ -262,6 +265,7 @@ type recorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
+	brief  bool // the body of a good answer is not wanted
 }
 
 func newRecorder() *recorder { return &recorder{header: http.Header{}} }

@@ -56,12 +56,18 @@ func Enter(ctx context.Context) (pass func(), err error) {
 	if !ok {
 		return func() {}, nil
 	}
-	if p.before != nil {
-		select {
-		case <-p.before:
-		case <-ctx.Done():
-			return func() {}, context.Cause(ctx)
-		}
+	if p.before == nil {
+		return p.Leave, nil
 	}
-	return p.Leave, nil
+	select {
+	case <-p.before: // the usual case, which costs little
+		return p.Leave, nil
+	default:
+	}
+	select {
+	case <-p.before:
+		return p.Leave, nil
+	case <-ctx.Done():
+		return func() {}, context.Cause(ctx)
+	}
 }
