@@ -43,6 +43,7 @@ func lines() []line {
 		{"9", textLine},
 		{"10", pushLine},
 		{"11", pipelineLine},
+		{"12", fanOutLine},
 		{"overload", overloadLine},
 	}
 }
