@@ -44,6 +44,10 @@ func check(m Message) error {
 		return checkClaimAsk(m)
 	case ClaimTold:
 		return checkClaimTold(m)
+	case Signal:
+		return checkSignal(m)
+	case SignalAsk:
+		return first(name(m.Space, "space"), name(m.Session, "session"))
 	case HeadsAsk:
 		return checkHeadsAsk(m)
 	case ChainsAsk:

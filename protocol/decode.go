@@ -100,6 +100,10 @@ func decode(f field) (Message, error) {
 		return decodeClaimAsk(b)
 	case numClaimTold:
 		return decodeClaimTold(b)
+	case numSignal:
+		return decodeSignal(b)
+	case numSignalAsk:
+		return decodeSignalAsk(b)
 	case numHeadsAsk:
 		return decodeHeadsAsk(b)
 	case numChainsAsk:

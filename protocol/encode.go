@@ -33,6 +33,8 @@ const (
 	numClockTold     protowire.Number = 22
 	numClaimAsk      protowire.Number = 23
 	numClaimTold     protowire.Number = 24
+	numSignal        protowire.Number = 25
+	numSignalAsk     protowire.Number = 26
 )
 
 // sumTag is the tag of Envelope.crc32c: field 2047, fixed32. The number leaves
@@ -103,6 +105,10 @@ func encode(m Message) (protowire.Number, []byte, error) {
 		return numClaimAsk, encodeClaimAsk(m), nil
 	case ClaimTold:
 		return numClaimTold, encodeClaimTold(m), nil
+	case Signal:
+		return numSignal, encodeSignal(m), nil
+	case SignalAsk:
+		return numSignalAsk, putString(putString(nil, 1, m.Space), 2, m.Session), nil
 	case HeadsAsk:
 		b := putString(nil, 1, m.Node)
 		for _, f := range m.Feeds {

@@ -9,7 +9,8 @@ import (
 // Message is the closed set of what nodes say to each other: [Upload],
 // [Receipts], [Attach], [Attached], [Refused], [Deliver], [Credit],
 // [Heartbeat], [Want], [HeadsAsk], [OpAsk], [ClockAsk],
-// [ClockTold], [ClaimAsk], [ClaimTold], [ChainsAsk], [Chains], [Detach],
+// [ClockTold], [ClaimAsk], [ClaimTold], [Signal], [SignalAsk], [ChainsAsk],
+// [Chains], [Detach],
 // [DigestAsk], [Digest], [SnapshotBegin], [SnapshotPiece] and [SnapshotEnd].
 type Message interface{ isMessage() }
 
@@ -227,6 +228,8 @@ func (ClockAsk) isMessage()      {}
 func (ClockTold) isMessage()     {}
 func (ClaimAsk) isMessage()      {}
 func (ClaimTold) isMessage()     {}
+func (Signal) isMessage()        {}
+func (SignalAsk) isMessage()     {}
 func (ChainsAsk) isMessage()     {}
 func (Chains) isMessage()        {}
 func (Detach) isMessage()        {}

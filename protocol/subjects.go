@@ -92,6 +92,22 @@ func ParseCreditSubject(subject string) (core, node string, err error) {
 	return core, node, err
 }
 
+// parseThree reads the three tokens behind a prefix.
+func parseThree(subject, prefix string) (a, b, c string, err error) {
+	rest, ok := strings.CutPrefix(subject, prefix)
+	parts := strings.Split(rest, ".")
+	if !ok || len(parts) != 3 {
+		return "", "", "", fmt.Errorf("subject %.80q: %w", subject, ErrMalformed)
+	}
+	var texts [3]string
+	for i, part := range parts {
+		if texts[i], err = ParseToken(part); err != nil {
+			return "", "", "", fmt.Errorf("subject %.80q: %w", subject, err)
+		}
+	}
+	return texts[0], texts[1], texts[2], nil
+}
+
 // Subject gives the subject of s when node sends it.
 func (s Send) Subject(node string) string {
 	switch s.Place {
