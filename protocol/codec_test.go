@@ -71,7 +71,7 @@ func samples() []Message {
 		ClaimAsk{Node: "edge-1", Space: "s1", Session: "session-1", Key: "m:0", By: "agent", Over: "edge-1~a.7", At: 1_767_366_245_678},
 		ClaimTold{Core: "core-1", Outcome: ClaimDone, By: "agent", Node: "edge-2", Claim: "edge-2~b.1", At: 1_767_366_245_678,
 			Result: []byte(`{"ok":true}`), Failed: true},
-		Signal{Space: "s1", Session: "s-1", Kind: SignalStream, From: "bot", Actor: "bot", Stream: "m-1", At: 12,
+		Signal{Space: "s1", Session: "s-1", Kind: SignalStream, From: "bot", Actor: "bot", Stream: "m-1", Run: 2, At: 12,
 			Text: "schöne ", Ended: true},
 		SignalAsk{"s1", "s-1"},
 	}

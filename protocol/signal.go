@@ -19,6 +19,7 @@ type Signal struct {
 	From    string        // who; a later one of the same kind takes the place of an earlier one
 	Actor   string        // who, for people; may be empty
 	Stream  string        // of a stream: the id of the message that it becomes
+	Run     uint64        // of a stream: grows each time that it begins anew; at least 1
 	At      int           // of a stream: code points before Text
 	Text    string        // of a stream: what comes next
 	Data    []byte        // JSON; may be empty
@@ -62,13 +63,12 @@ func encodeSignal(m Signal) []byte {
 	b = putString(putString(putString(b, 4, m.From), 5, m.Actor), 6, m.Stream)
 	b = putString(putUint(b, 7, uint64(m.At)), 8, m.Text)
 	b = putUint(putBytes(b, 9, m.Data), 10, uint64(m.TTL/time.Millisecond))
-	return putBool(b, 11, m.Ended)
+	return putUint(putBool(b, 11, m.Ended), 12, m.Run)
 }
 
 func decodeSignal(b []byte) (Signal, error) {
 	var m Signal
 	err := eachField(b, func(f field) (err error) {
-		var n int64
 		switch f.num {
 		case 1:
 			m.Space, err = f.name()
@@ -83,8 +83,9 @@ func decodeSignal(b []byte) (Signal, error) {
 		case 6:
 			m.Stream, err = f.name()
 		case 7:
-			n, err = f.upTo(session.MaxMessageBytes)
-			m.At = int(n)
+			var at int64
+			err = upTo(f, &at, session.MaxMessageBytes)
+			m.At = int(at)
 		case 8:
 			m.Text, err = f.text(MaxSignalTextBytes)
 		case 9:
@@ -93,6 +94,8 @@ func decodeSignal(b []byte) (Signal, error) {
 			m.TTL, err = f.millis()
 		case 11:
 			m.Ended, err = f.bool()
+		case 12:
+			m.Run, err = f.uint()
 		}
 		return err
 	})
@@ -110,10 +113,10 @@ func checkSignal(m Signal) error {
 		return err
 	}
 	if m.Kind != SignalStream {
-		return need(m.Stream == "" && m.Text == "" && m.At == 0, "words outside a stream")
+		return need(m.Stream == "" && m.Text == "" && m.At == 0 && m.Run == 0, "words outside a stream")
 	}
 	return first(name(m.Stream, "stream"), need(m.At >= 0, "at"), most(m.At, session.MaxMessageBytes, "at"),
-		need(m.TTL == 0, "ttl of a stream"))
+		need(m.Run >= 1 && m.Run <= MaxSeq, "run"), need(m.TTL == 0, "ttl of a stream"))
 }
 
 func decodeSignalAsk(b []byte) (SignalAsk, error) {

@@ -12,7 +12,7 @@ import (
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	presence := Signal{Space: "s1", Session: "s-1", Kind: "presence", From: "Ann", Data: []byte(`{"at":"till 4"}`), TTL: time.Minute}
-	stream := Signal{Space: "s1", Session: "s-1", Kind: SignalStream, Stream: "m-1", Text: "Hel"}
+	stream := Signal{Space: "s1", Session: "s-1", Kind: SignalStream, Stream: "m-1", Run: 1, Text: "Hel"}
 	for name, c := range map[string]struct {
 		change func(*Signal)
 		of     Signal
@@ -30,6 +30,7 @@ func TestSignals(t *testing.T) {
 		"words of no stream":   {func(s *Signal) { s.Text = "x" }, presence, false},
 		"stream of no message": {func(s *Signal) { s.Stream = "" }, stream, false},
 		"stream that holds":    {func(s *Signal) { s.TTL = time.Second }, stream, false},
+		"stream of no run":     {func(s *Signal) { s.Run = 0 }, stream, false},
 		"many words":           {func(s *Signal) { s.Text = strings.Repeat("x", MaxSignalTextBytes+1) }, stream, false},
 		"text that is no text": {func(s *Signal) { s.Text = "\xff" }, stream, false},
 		"place before all":     {func(s *Signal) { s.At = -1 }, stream, false},
