@@ -30,6 +30,7 @@ type Core struct {
 	delivery *delivery
 	ingests  []*ingest
 	link     *edge.Link // to our own bus
+	signals  *edge.SignalWire
 	sync     *node.Sync
 	listener net.Listener
 
@@ -119,6 +120,8 @@ func (c *Core) openSync() error {
 		return err
 	}
 	c.node.AskThrough(c.link.Request)
+	c.signals = edge.NewSignalWire(c.link)
+	c.node.SignalThrough(c.signals)
 	instance, err := node.NewInstance()
 	if err != nil {
 		return err
@@ -170,6 +173,7 @@ func (c *Core) Run(ctx context.Context) error {
 		{Name: "link", Run: c.runLink},
 		{Name: "sync", Run: c.sync.Run},
 		{Name: "claims", Run: (&claims{node: c.node, bus: c.bus, log: c.log, ready: c.caughtUp}).Run},
+		{Name: "signals", Run: c.signals.Run},
 	}
 	if c.hasPeers() {
 		parts = append(parts, lifecycle.Part{Name: "peers", Run: c.meetPeers})

@@ -127,6 +127,7 @@ type Link struct {
 type subscription struct {
 	subject string
 	handle  func(subject, reply string, data []byte)
+	into    chan *nats.Msg     // takes messages in the place of handle, if it is not nil
 	sub     *nats.Subscription // nil before Run
 }
 
@@ -299,6 +300,9 @@ func (l *Link) attach(nc *nats.Conn) error {
 }
 
 func (s *subscription) start(nc *nats.Conn) error {
+	if s.into != nil {
+		return s.startInto(nc)
+	}
 	sub, err := nc.Subscribe(s.subject, func(m *nats.Msg) { s.handle(m.Subject, m.Reply, m.Data) })
 	if err != nil {
 		return fmt.Errorf("subscribe to %s: %w", s.subject, err)
@@ -469,9 +473,12 @@ func (l *Link) Publish(subject string, data []byte) error {
 // until cancel is called; across reconnects, with what was published meanwhile
 // missing. It may be called before Run. handle owns data.
 func (l *Link) Subscribe(subject string, handle func(subject, reply string, data []byte)) (cancel func(), err error) {
+	return l.subscribe(&subscription{subject: subject, handle: handle})
+}
+
+func (l *Link) subscribe(s *subscription) (cancel func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &subscription{subject: subject, handle: handle}
 	if l.nc != nil {
 		if err := s.start(l.nc); err != nil {
 			return nil, err

@@ -24,8 +24,9 @@ type Edge struct {
 	cfg      Config
 	log      *slog.Logger
 	node     *node.Node
-	link     *Link      // nil when no core is configured
-	sync     *node.Sync // nil likewise
+	link     *Link       // nil when no core is configured
+	signals  *SignalWire // nil likewise
+	sync     *node.Sync  // nil likewise
 	listener net.Listener
 	rtt      atomic.Int64 // last measured round trip in nanoseconds; zero: none
 	mover    drive.Mover  // owned by the sync loop
@@ -79,6 +80,8 @@ func (e *Edge) openLink() error {
 		return err
 	}
 	e.node.AskThrough(e.link.Request)
+	e.signals = NewSignalWire(e.link)
+	e.node.SignalThrough(e.signals)
 	instance, err := node.NewInstance()
 	if err != nil {
 		return err
@@ -119,6 +122,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		parts = append(parts,
 			lifecycle.Part{Name: "link", Run: e.runLink},
 			lifecycle.Part{Name: "round trip", Run: e.measure},
+			lifecycle.Part{Name: "signals", Run: e.signals.Run},
 			lifecycle.Part{Name: "sync", Run: e.sync.Run})
 	}
 	e.log.Info("edge runs", slog.String("node", e.cfg.Node), slog.String("api", e.Addr()),

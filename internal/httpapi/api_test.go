@@ -218,7 +218,7 @@ func TestOpenAPI(t *testing.T) {
 	for _, ops := range doc.Paths {
 		count += len(ops)
 	}
-	if want := 29; count != want {
+	if want := 30; count != want {
 		t.Errorf("%d operations are described, want %d", count, want)
 	}
 	page := f.must(t, "GET", "/docs", "").Body.String()
@@ -256,7 +256,7 @@ func (notReady) Ready(context.Context) error { return httpapi.ErrUnavailable }
 func TestReady(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	httpapi.Handler(notReady{}, nil).ServeHTTP(w, request("GET", "/readyz", ""))
+	httpapi.Handler(notReady{&httpapitest.Service{}}, nil).ServeHTTP(w, request("GET", "/readyz", ""))
 	if w.Code != 503 || !strings.Contains(w.Body.String(), `"not_ready"`) || w.Header().Get("Retry-After") == "" {
 		t.Errorf("readyz = %d %s", w.Code, w.Body)
 	}

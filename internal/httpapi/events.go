@@ -28,25 +28,20 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 		return q.err
 	}
 	rung := make(chan struct{}, 1)
-	sub, err := a.hub.Subscribe(space, id, since, wait > 0, func() {
+	ring := func() {
 		select {
 		case rung <- struct{}{}:
 		default:
 		}
-	})
+	}
+	e := &eventStream{api: a, w: w, r: r, rung: rung, times: a.hub.Times()}
+	e.sub, err = a.hub.Subscribe(space, id, since, wait > 0, ring, func(n *push.Note) { e.box.Put(n); ring() })
 	if err != nil {
 		return overloaded(err)
 	}
-	defer sub.Close()
-	e := &eventStream{api: a, w: w, r: r, sub: sub, rung: rung, times: a.hub.Times()}
+	defer e.sub.Close()
 	if wait > 0 {
-		patience := time.AfterFunc(wait, func() {
-			sub.Impatient()
-			select {
-			case rung <- struct{}{}:
-			default:
-			}
-		})
+		patience := time.AfterFunc(wait, func() { e.sub.Impatient(); ring() })
 		defer patience.Stop()
 	}
 	return e.run()
@@ -60,6 +55,7 @@ type eventStream struct {
 	sub   *push.Sub
 	rung  <-chan struct{} // has a value when there may be something; closed by nobody
 	times live.Times
+	box   push.Mailbox
 
 	out    io.Writer // nil before the headers are written
 	buffer []byte
@@ -79,8 +75,12 @@ func (e *eventStream) run() error {
 			e.buffer = push.AppendProblemEvent(e.buffer, encode(asProblem(err)))
 			_ = e.flush() // the client may have gone
 			return nil
-		case !batch.Empty():
-			e.buffer = push.AppendEvents(e.buffer, &batch)
+		}
+		for _, n := range e.box.Take(e.sub.Again) { // before the message that ends a stream
+			e.buffer = push.AppendSignalEvent(e.buffer, n)
+		}
+		e.buffer = push.AppendEvents(e.buffer, &batch)
+		if len(e.buffer) > 0 {
 			if e.flush() != nil {
 				return nil // the client has gone, or is too slow: it comes back with its last id
 			}

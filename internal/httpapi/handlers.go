@@ -110,6 +110,9 @@ func (a *api) appendMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for i := range ans.Messages {
+		a.hub.Final(r.PathValue("space"), r.PathValue("session"), ans.Messages[i].ID)
+	}
 	if batch {
 		return replyBatch(w, &ans)
 	}

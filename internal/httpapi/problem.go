@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/causeway-sync/causeway/protocol/live"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -100,6 +101,8 @@ var kinds = []problemKind{
 	{409, "tool_claimed", "tool call is in progress"},
 	{409, "tool_done", "tool call has another result already"},
 	{409, "tool_claim_unknown", "no such claim of a tool call"},
+	{409, "stream_ended", "the stream has ended"},
+	{409, "stream_moved", "the words do not follow what was said"},
 	{410, "session_erased", "session was erased"},
 	{410, "session_expired", "session has expired"},
 	{412, "version_moved", "session moved on from the given version"},
@@ -117,6 +120,7 @@ var kinds = []problemKind{
 	{422, "idempotency_key_reused", "idempotency key was used with another request"},
 	{426, "upgrade_required", "this is a WebSocket"},
 	{429, "rate_limited", "too many requests in too little time"},
+	{429, "too_many_signals", "too much is being said"},
 	{500, "record_damaged", "a stored record is damaged"},
 	{500, "internal", "internal error"},
 	{503, "unavailable", "not available at present"},
@@ -190,6 +194,10 @@ var sentinels = []struct {
 	{session.ErrTextFull, "text_full"},
 	{session.ErrBaseUnknown, "base_unknown"},
 	{session.ErrBaseTooOld, "base_too_old"},
+	{live.ErrStreamEnded, "stream_ended"},
+	{live.ErrStreamPlace, "stream_moved"},
+	{live.ErrTooMany, "too_many_signals"},
+	{live.ErrTooLong, "message_too_large"},
 	{session.ErrTooBig, "too_large"},
 	{session.ErrInvalid, "invalid_body"},
 	{vclock.ErrTooWide, "bad_version"},
@@ -249,7 +257,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err 
 	switch {
 	case p.wait > 0:
 		h.Set("Retry-After", strconv.Itoa(wholeSeconds(p.wait)))
-	case p.Status == http.StatusServiceUnavailable:
+	case p.Status == http.StatusServiceUnavailable, p.Status == http.StatusTooManyRequests:
 		h.Set("Retry-After", "1")
 	}
 	var b bytes.Buffer

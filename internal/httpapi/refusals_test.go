@@ -135,6 +135,7 @@ func refusals() []refusal {
 	rows := bodyRefusals()
 	rows = append(rows, nameRefusals()...)
 	rows = append(rows, textRefusals()...)
+	rows = append(rows, signalRefusals()...)
 	rows = append(rows, stateRefusals()...)
 	return append(rows, headerRefusals()...)
 }
@@ -263,6 +264,10 @@ func stateRefusals() []refusal {
 		{"result of a claim that nobody made", 409, "tool_claim_unknown",
 			post("tools/c-1/complete", `{"claim":"nobody~00000000.1","result":1}`)},
 		{"claim that only the core may decide, without it", 503, "no_arbiter", failing(httpapi.ErrNoArbiter)},
+		{"words of a stream whose message is there", 409, "stream_ended", post("signals", `{"stream":"m-1","delta":"x"}`)},
+		{"words behind a gap", 409, "stream_moved", post("signals", `{"stream":"m-3","at":7,"delta":"x"}`)},
+		{"stream in an erased session", 410, "session_erased", on("POST", at("erased", "signals"), `{"stream":"m","delta":"x"}`)},
+		{"too many signals", 429, "too_many_signals", tooManySignals},
 		{"message to an erased session", 410, "session_erased", again("erased")},
 		{"events of an erased session", 410, "session_erased", get(at("erased", "events"))},
 		{"message to an expired session", 410, "session_expired", again("expired")},
@@ -283,6 +288,18 @@ func stateRefusals() []refusal {
 		{"too little memory", 503, "memory_reserve", failing(httpapi.ErrMemoryReserve)},
 		{"disk full", 507, "disk_reserve", failing(httpapi.ErrDiskReserve)},
 	}
+}
+
+// tooManySignals says as much as may be said at once, and gives one signal more.
+func tooManySignals(f *fixture) *http.Request {
+	say := func() *http.Request {
+		return request("POST", at("s-1", "signals"), `{"stream":"m-3","at":0,"delta":"`+strings.Repeat("x", 200<<10)+`"}`)
+	}
+	if f != nil {
+		f.do(say())
+		f.do(say())
+	}
+	return say()
 }
 
 func headerRefusals() []refusal {

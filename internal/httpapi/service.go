@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/conflict/text"
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
 )
@@ -44,6 +45,11 @@ type Service interface {
 	// Follow calls moved after each change of the session or, for id "", of the
 	// space, until stop is called. moved returns at once.
 	Follow(space, id string, moved func()) (stop func())
+	// HasMessage reports whether a session has a message here; one that is not
+	// here has none.
+	HasMessage(space, id, message string) (bool, error)
+	// Wire is the node's name and how signals come to other nodes; nil if they do not.
+	Wire() (node string, w push.Wire)
 	// Digest hashes the state of one session, or of the whole space for id "".
 	Digest(ctx context.Context, space, id string) (Digest, error)
 	Spaces(ctx context.Context) ([]string, error)

@@ -132,7 +132,7 @@ func (s *stream) serve(r *http.Request, rest *bufio.Reader) error {
 	}
 	s.done = true
 	ctx, stop := context.WithCancel(context.WithoutCancel(r.Context()))
-	s.ctx = ctx
+	s.ctx = withConn(ctx, s.conn)
 	if !s.api.hub.Go(func() {
 		defer stop()
 		socket.ReadLoop()

@@ -34,7 +34,7 @@ const maxRefBytes = 64 // of what a client calls a request
 // streamCall is how a message is carried out: as a call over HTTP.
 type streamCall struct{ method, rest string }
 
-// streamCalls are the messages that write. rest follows the session's path.
+// streamCalls are the messages that write or say something. rest follows the session's path.
 var streamCalls = map[string]streamCall{
 	"append": {http.MethodPost, "/messages"},
 	"move":   {http.MethodPost, "/transitions"},
@@ -43,6 +43,7 @@ var streamCalls = map[string]streamCall{
 	"edit":   {http.MethodPatch, "/messages/"},
 	"redact": {http.MethodDelete, "/messages/"},
 	"open":   {http.MethodPost, ""},
+	"signal": {http.MethodPost, "/signals"},
 }
 
 // take carries out a message; it owns m.
@@ -54,6 +55,10 @@ func (s *stream) take(m *gws.Message) {
 	}
 	msg, err := readStreamMessage(m.Bytes())
 	if err == nil {
+		if msg.kind == "signal" {
+			s.signal(n, m, &msg)
+			return
+		}
 		if _, writes := streamCalls[msg.kind]; writes {
 			s.begin(n, m, &msg)
 			return
@@ -109,6 +114,24 @@ func (s *stream) begin(n uint64, m *gws.Message, msg *streamMessage) {
 		_ = m.Close() // nothing refers to it any longer
 		place.Leave()
 	})
+}
+
+// signal carries out a signal, at once: its order counts. One that has no ref
+// is answered only if it was refused. It owns m.
+func (s *stream) signal(n uint64, m *gws.Message, msg *streamMessage) {
+	defer m.Close()
+	r, err := s.call(s.ctx, msg)
+	if err != nil {
+		s.conn.Answer(n, failure(msg.ref, msg.space, msg.session, err))
+		return
+	}
+	w := newRecorder()
+	s.api.mux.ServeHTTP(w, r)
+	if msg.ref == "" && w.status < http.StatusBadRequest {
+		s.conn.Nothing(n)
+		return
+	}
+	s.conn.Answer(n, acknowledge(msg, w))
 }
 
 // call makes the request over HTTP that a message stands for.

@@ -92,6 +92,18 @@ func (n *Node) Covers(space, id string, since vclock.Vector) (whole bool, err er
 	return whole, err
 }
 
+// HasMessage implements [httpapi.Service].
+func (n *Node) HasMessage(space, id, message string) (has bool, err error) {
+	if err := n.carried(space); err != nil {
+		return false, err
+	}
+	err = n.View(func(r session.Reader) error {
+		has, err = session.HasMessage(r, space, id, message)
+		return err
+	})
+	return has, err
+}
+
 // Follow implements [httpapi.Service].
 func (n *Node) Follow(space, id string, moved func()) (stop func()) {
 	return n.hub.watch(topic{space, id}, moved)

@@ -13,6 +13,7 @@ import (
 	"github.com/causeway-sync/causeway/clocksync"
 	"github.com/causeway-sync/causeway/clocksync/source"
 	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 	"github.com/causeway-sync/causeway/internal/intake"
 	"github.com/causeway-sync/causeway/internal/lifecycle"
 	"github.com/causeway-sync/causeway/internal/store"
@@ -81,6 +82,7 @@ type Node struct {
 	let        map[protocol.Feed]vclock.Seq // released from the outbox
 	request    Requester                    // to the core nodes; nil without a link
 	unanswered func(protocol.OpAsk)         // is told of ops of our own that nobody had; may be nil
+	wire       push.Wire                    // to the signals of other nodes; nil without a link
 }
 
 // Requester sends a request over NATS and returns the first answer.
@@ -298,6 +300,21 @@ func (n *Node) AskThrough(r Requester) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.request = r
+}
+
+// SignalThrough sets how signals come to other nodes. It is called before the
+// API is served.
+func (n *Node) SignalThrough(w push.Wire) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wire = w
+}
+
+// Wire implements [httpapi.Service].
+func (n *Node) Wire() (name string, w push.Wire) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cfg.Name, n.wire
 }
 
 // View reads from a consistent snapshot.

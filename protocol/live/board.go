@@ -64,6 +64,7 @@ type Interest struct {
 type Signal = protocol.Signal
 
 type room struct {
+	rate      bucket // of what clients here say
 	listeners int
 	heard     bool // interest was told
 	dirty     bool // stands in Board.dirty
@@ -274,6 +275,9 @@ func (b *Board) Say(at protocol.Instant, s Signal) ([]Signal, error) {
 	where := Room{s.Space, s.Session}
 	r := b.room(where)
 	defer b.settle(where, r)
+	if !r.rate.take(at, len(s.Text)+len(s.Data)+signalOverhead) {
+		return nil, fmt.Errorf("more than %d bytes a second: %w", SayRate, ErrTooMany)
+	}
 	if s.Kind != protocol.SignalStream {
 		return b.sayState(at, where, r, s)
 	}
@@ -424,6 +428,11 @@ const (
 	MaxStatesPerRoom  = 256       // in a session
 	maxOnce           = 64        // signals that are told once, waiting in a session
 	maxTombs          = 32        // streams remembered as ended, in a session
+
+	// SayRate and SayBurst bound what the clients of a node say in a session, in
+	// bytes a second and at once; each signal counts signalOverhead and its content.
+	SayRate  = 64 << 10
+	SayBurst = 512 << 10
 
 	StreamSilence = time.Minute            // after it a stream in which nothing is said is over
 	AskEvery      = 250 * time.Millisecond // least time between two questions, or answers, in a session

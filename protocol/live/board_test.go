@@ -400,8 +400,8 @@ func TestBudget(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, 2, 1)
 	here := w.sites[0]
-	for range 5000 {
-		if err := w.say(here, words("m1", "token ", live.AtEnd)); err != nil {
+	for range 1000 {
+		if err := w.say(here, words("m1", "five tokens are said at once. ", live.AtEnd)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -438,6 +438,7 @@ func TestBounds(t *testing.T) {
 	long := strings.Repeat("x", protocol.MaxSignalTextBytes)
 	var err error
 	for range live.MaxStreamBytes/len(long) + 1 {
+		w.wait(time.Second)
 		err = errors.Join(err, w.say(here, words("m0", long, live.AtEnd)))
 	}
 	if !errors.Is(err, live.ErrTooLong) {
@@ -445,6 +446,14 @@ func TestBounds(t *testing.T) {
 	}
 	if err := w.say(here, words("m1", "x", 7)); !errors.Is(err, live.ErrStreamPlace) {
 		t.Errorf("words behind a gap: %v", err)
+	}
+	w.wait(10 * time.Second)
+	said := 0
+	for err = nil; err == nil; said += len(long) {
+		err = w.say(here, words("m1", long, 0))
+	}
+	if !errors.Is(err, live.ErrTooMany) || said > live.SayBurst+2*len(long) {
+		t.Errorf("%d bytes at once: %v", said, err)
 	}
 	w.wait(live.StreamSilence)
 	ended := here.board.Expire(w.at)

@@ -1,10 +1,13 @@
 package httpapitest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 	"github.com/causeway-sync/causeway/protocol/live"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
@@ -100,6 +103,23 @@ func (s *Service) Covers(name, _ string, since vclock.Vector) (bool, error) {
 	held, err := s.Held(name, "")
 	return held.Includes(since), err
 }
+
+// HasMessage looks among the messages.
+func (s *Service) HasMessage(name, id, message string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.find(name, id)
+	if errors.Is(err, session.ErrNoSession) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(st.msgs, func(m session.Message) bool { return m.ID == message }), nil
+}
+
+// Wire gives the way to other nodes.
+func (s *Service) Wire() (string, push.Wire) { return cmp.Or(s.Name, "fake"), s.Signals }
 
 // Follow calls moved at each write.
 func (s *Service) Follow(name, id string, moved func()) (stop func()) {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/causeway-sync/causeway/internal/httpapi"
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 	"github.com/causeway-sync/causeway/internal/inorder"
 	"github.com/causeway-sync/causeway/session"
 	"github.com/causeway-sync/causeway/vclock"
@@ -35,6 +36,10 @@ type Service struct {
 	Fail func(session.Command) error
 	// NoCore makes every write that asks for Core a degraded one.
 	NoCore bool
+	// Name is the node's; "fake" if empty.
+	Name string
+	// Signals is the way to other nodes; nil: there are none.
+	Signals push.Wire
 
 	mu     sync.Mutex // guards what follows
 	spaces map[string]*space

@@ -31,6 +31,7 @@ type Conn struct {
 	room    chan struct{} // has a value when answers were sent; closed by nobody
 	hungUp  chan struct{} // closed when nothing is written any more
 	gone    sync.Once     // guards the closing of hungUp
+	box     Mailbox
 
 	mu      sync.Mutex // guards what follows
 	running bool
@@ -195,6 +196,9 @@ func (c *Conn) Answer(n uint64, text []byte) {
 	}
 }
 
+// Nothing answers a request for which nobody waits.
+func (c *Conn) Nothing(n uint64) { c.Answer(n, nil) }
+
 func (c *Conn) ring() {
 	select {
 	case c.room <- struct{}{}:
@@ -223,7 +227,7 @@ func (c *Conn) Follow(space, id string, since vclock.Vector, wait time.Duration,
 	if many >= MaxSubscriptions {
 		return fmt.Errorf("%d subscriptions: %w", many, ErrFull)
 	}
-	sub, err := c.hub.Subscribe(space, id, since, wait > 0, f.wake)
+	sub, err := c.hub.subscribe(&Sub{wake: f.wake, patient: wait > 0, note: c.note, conn: c}, f.name, since)
 	if err != nil {
 		return err
 	}
@@ -258,6 +262,14 @@ func (f *Follower) wake() {
 	if f.sub != nil {
 		f.conn.enqueue(f)
 	}
+}
+
+// note takes a signal.
+func (c *Conn) note(n *Note) {
+	c.box.Put(n)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.start()
 }
 
 // enqueue puts a subscription in the list of those to look at; c.mu is held.

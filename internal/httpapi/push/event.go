@@ -56,13 +56,7 @@ func newItem(c session.Change, env envelope) (live.Item[*Event], error) {
 		return live.Item[*Event]{}, fmt.Errorf("change %q: %w", c.Dot, err)
 	}
 	c.Version = ""
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // clients get back the bytes that they wrote
-	if err := enc.Encode(&c); err != nil {
-		return live.Item[*Event]{}, fmt.Errorf("encode change %v: %w", dot, err)
-	}
-	e := &Event{json: bytes.TrimSuffix(b.Bytes(), []byte("\n")), envelope: env}
+	e := &Event{json: compact(&c), envelope: env}
 	// Before it stand only a word, a session's name and a dot, which hold no quotes.
 	e.gap = bytes.Index(e.json, []byte(emptyVersion)) + len(emptyVersion) - 1
 	if e.gap < len(emptyVersion) {
@@ -72,6 +66,17 @@ func newItem(c session.Change, env envelope) (live.Item[*Event], error) {
 		e.message = c.Message.ID
 	}
 	return live.Item[*Event]{Dot: dot, Bytes: len(e.json), Event: e}, nil
+}
+
+// compact encodes what always can be encoded.
+func compact(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // clients get back the bytes that they wrote
+	if err := enc.Encode(v); err != nil {
+		panic("push: want something that encodes, have " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // appendJSON appends the change with its token.

@@ -26,6 +26,8 @@ type Hub struct {
 	log     *slog.Logger
 	started time.Time
 	loads   chan struct{} // holds a token for each page being read for one client
+	ending  chan struct{} // closed when the hub ends
+	signals *signals
 
 	life    sync.RWMutex // guards closed; held for a moment only, since who commits takes it too
 	closed  bool
@@ -41,7 +43,7 @@ type Hub struct {
 func NewHub(source Source, o Options) *Hub {
 	h := &Hub{
 		source: source, times: o.Times, most: o.MaxConns, log: o.Log, started: time.Now(),
-		loads: make(chan struct{}, maxLoads), topics: map[name]*topic{}, conns: map[*Conn]struct{}{},
+		loads: make(chan struct{}, maxLoads), ending: make(chan struct{}), topics: map[name]*topic{}, conns: map[*Conn]struct{}{},
 	}
 	if h.times == (live.Times{}) {
 		h.times = live.DefaultTimes()
@@ -52,6 +54,7 @@ func NewHub(source Source, o Options) *Hub {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	h.signals = newSignals(h)
 	return h
 }
 
@@ -93,6 +96,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			for _, c := range h.all() {
 				c.check(h.now())
 			}
+			h.signals.tick()
 		}
 	}
 }
@@ -118,6 +122,7 @@ func (h *Hub) close() {
 		}
 	})
 	defer patience.Stop()
+	close(h.ending)
 	h.life.Lock()
 	h.closed = true
 	h.life.Unlock()
@@ -130,13 +135,21 @@ const closePatience = 2 * time.Second
 // Subscribe lets a client that has what since covers follow a session or, for
 // id "", a space. wake is called when there may be something for [Sub.Next].
 // With patience, a session that is not here yet is waited for; with a token it
-// always is.
-func (h *Hub) Subscribe(space, id string, since vclock.Vector, patient bool, wake func()) (*Sub, error) {
-	t, err := h.hold(name{space, id})
+// always is. note is called for each signal in the session, and returns at once;
+// it may be nil.
+func (h *Hub) Subscribe(space, id string, since vclock.Vector, patient bool, wake func(), note func(*Note)) (*Sub, error) {
+	return h.subscribe(&Sub{wake: wake, patient: patient, note: note}, name{space, id}, since)
+}
+
+func (h *Hub) subscribe(s *Sub, n name, since vclock.Vector) (*Sub, error) {
+	t, err := h.hold(n)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sub{topic: t, wake: wake, patient: patient}
+	s.topic = t
+	if n.session == "" {
+		s.note = nil // signals of all sessions of a space would be too many
+	}
 	t.mu.Lock()
 	s.reader = t.tail.Enter(since)
 	t.subs[s] = struct{}{}
@@ -146,7 +159,17 @@ func (h *Hub) Subscribe(space, id string, since vclock.Vector, patient bool, wak
 	if stale {
 		t.kick()
 	}
+	if s.note != nil {
+		h.signals.join(s)
+	}
 	return s, nil
+}
+
+// topicOf gives a topic that somebody follows, nil if nobody does.
+func (h *Hub) topicOf(n name) *topic {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.topics[n]
 }
 
 // hold gives the topic of a name, begun if nobody follows it yet.

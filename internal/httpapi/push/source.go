@@ -2,6 +2,7 @@ package push
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/causeway-sync/causeway/protocol/live"
 	"github.com/causeway-sync/causeway/session"
@@ -14,6 +15,17 @@ type Source interface {
 	Held(space, id string) (vclock.Vector, error)
 	Covers(space, id string, since vclock.Vector) (bool, error)
 	Follow(space, id string, moved func()) (stop func())
+	HasMessage(space, id, message string) (bool, error)
+	Wire() (node string, w Wire)
+}
+
+// Wire is how signals come to other nodes. None of its methods waits for the net.
+type Wire interface {
+	Publish(subject string, data []byte) error
+	Subscribe(subject string) (cancel func(), err error)
+	Hear(func(subject string, data []byte)) // what is called for each that comes
+	Up() bool
+	Backlog() int // bytes that were given to the link and have not been sent
 }
 
 // Options shape a hub. Zero values stand for defaults.
@@ -38,6 +50,19 @@ const (
 	deflateFrom = 512
 	// keptBuffer is the largest buffer that is used again.
 	keptBuffer = 2 * WriteBytes
+	// MaxNotes and MaxNoteBytes bound the signals that wait for one client; the
+	// first one may be bigger.
+	MaxNotes     = 1024
+	MaxNoteBytes = 512 << 10
+	// flushEvery is the least time between two tellings to other nodes: what is
+	// said meanwhile goes together.
+	flushEvery = 25 * time.Millisecond
+	// wireRate and wireBurst bound what is told to other nodes, in bytes a second
+	// and at once.
+	wireRate  = 128 << 10
+	wireBurst = 64 << 10
+	// maxBacklog is how much may wait for the link before signals wait too: ops go first.
+	maxBacklog = 16 << 10
 	// maxLoads bounds the pages that are read from the store side by side.
 	maxLoads = 8
 )

@@ -30,3 +30,9 @@ func AppendProblemEvent(b, problem []byte) []byte {
 	b = append(append(b, "event: problem\ndata: "...), problem...)
 	return append(b, "\n\n"...)
 }
+
+// AppendSignalEvent appends a signal as an event without an id.
+func AppendSignalEvent(b []byte, n *Note) []byte {
+	b = append(append(b, "event: signal\ndata: "...), n.data...)
+	return append(b, "\n\n"...)
+}

@@ -78,6 +78,9 @@ func (t *topic) readPage() (more bool) {
 		return false
 	}
 	items, more, err := t.page(since)
+	for i := range items {
+		t.hub.Final(t.name.space, t.name.session, items[i].Event.message)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tail.Grow(items)
@@ -110,7 +113,9 @@ func (t *topic) page(since vclock.Vector) ([]live.Item[*Event], bool, error) {
 // Sub is one client's part in a topic. One goroutine at a time calls Next.
 type Sub struct {
 	topic *topic
-	wake  func() // there may be something for Next; returns at once
+	wake  func()      // there may be something for Next; returns at once
+	note  func(*Note) // takes a signal, returns at once; nil: none are wanted
+	conn  *Conn       // whose it is; nil if it is no connection's
 
 	reader  *live.Reader // guarded by topic.mu, like patient
 	patient bool         // a session that is not here yet is waited for
@@ -233,10 +238,24 @@ func (s *Sub) Impatient() {
 func (s *Sub) Close() {
 	t := s.topic
 	t.mu.Lock()
-	if _, ok := t.subs[s]; ok {
+	_, there := t.subs[s]
+	if there {
 		delete(t.subs, s)
 		t.tail.Leave(s.reader)
 	}
 	t.mu.Unlock()
+	if !there {
+		return
+	}
+	if s.note != nil {
+		t.hub.signals.leave(t.name)
+	}
 	t.hub.release(t)
+}
+
+// Again has everything that holds told to the note function.
+func (s *Sub) Again() {
+	if s.note != nil {
+		s.topic.hub.signals.again(s)
+	}
 }

@@ -64,7 +64,11 @@ func (c *Conn) hangUp(told bool) {
 // connection. Without anything to send, the writer counts as stopped.
 func (c *Conn) collect(b []byte) (out []byte, last, more bool) {
 	for {
+		notes := c.box.Take(c.again)
 		f := c.front(&b)
+		for _, n := range notes { // before the message that ends a stream
+			b = appendText(b, n.text, c.deflate)
+		}
 		if f != nil {
 			b = c.follow(b, f)
 		}
@@ -75,6 +79,21 @@ func (c *Conn) collect(b []byte) (out []byte, last, more bool) {
 		if len(b) > 0 || !more {
 			return b, last, more
 		}
+	}
+}
+
+// again has everything that holds told to a client that missed signals.
+func (c *Conn) again() {
+	c.mu.Lock()
+	var subs []*Sub
+	for _, f := range c.subs { // in any order: each is told for itself
+		if f.sub != nil {
+			subs = append(subs, f.sub)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range subs {
+		s.Again()
 	}
 }
 
@@ -95,7 +114,9 @@ func (c *Conn) front(b *[]byte) *Follower {
 			break
 		}
 		answered = true
-		*b = appendText(*b, text, c.deflate)
+		if text != nil {
+			*b = appendText(*b, text, c.deflate)
+		}
 	}
 	if answered {
 		c.ring()
@@ -124,7 +145,7 @@ func (c *Conn) rest(b *[]byte) (last, more bool) {
 	case c.last != nil:
 		*b = append(*b, c.last...)
 		return true, true
-	case len(*b) > 0 || len(c.ready) > 0 || len(c.control) > 0 || c.answers.Ready():
+	case len(*b) > 0 || len(c.ready) > 0 || len(c.control) > 0 || c.answers.Ready() || c.box.Waiting():
 		return false, true
 	}
 	c.running = false
