@@ -119,6 +119,7 @@ type Link struct {
 	mu       sync.Mutex // guards what follows
 	nc       *nats.Conn // nil before Run
 	up       bool
+	ups      uint64 // times that it came up
 	subs     map[uint64]*subscription
 	inflight map[uint64]context.CancelCauseFunc // calls to end when the link goes down
 	nextID   uint64
@@ -314,6 +315,7 @@ func (s *subscription) start(nc *nats.Conn) error {
 func (l *Link) setUp(server string) {
 	l.mu.Lock()
 	l.up = true
+	l.ups++
 	l.mu.Unlock()
 	l.log.Info("link up", slog.String("core", server))
 	if l.cfg.OnUp != nil {

@@ -49,8 +49,13 @@ func (w *SignalWire) Subscribe(subject string) (cancel func(), err error) {
 // Publish sends a signal to whoever listens now. It does not wait.
 func (w *SignalWire) Publish(subject string, data []byte) error { return w.link.Publish(subject, data) }
 
-// Up says whether the link was up a moment ago.
-func (w *SignalWire) Up() bool { return w.link.Up() }
+// Up says whether the link was up a moment ago, and how often it came up: what
+// was said in between is lost.
+func (w *SignalWire) Up() (times uint64, up bool) {
+	w.link.mu.Lock()
+	defer w.link.mu.Unlock()
+	return w.link.ups, w.link.up
+}
 
 // Backlog is how many bytes were given to the link and have not left the process.
 func (w *SignalWire) Backlog() int { return w.link.backlog() }

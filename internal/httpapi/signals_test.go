@@ -172,6 +172,7 @@ type wire struct {
 	hear func(string, []byte)
 	subs map[string]int
 	up   bool
+	ups  uint64
 }
 
 type hall struct {
@@ -183,10 +184,10 @@ type hall struct {
 func (w *wire) Hear(hear func(string, []byte)) { w.hear = hear }
 func (w *wire) Backlog() int                   { return 0 }
 
-func (w *wire) Up() bool {
+func (w *wire) Up() (uint64, bool) {
 	w.net.mu.Lock()
 	defer w.net.mu.Unlock()
-	return w.up
+	return w.ups, w.up
 }
 
 func (w *wire) Subscribe(subject string) (func(), error) {
@@ -259,6 +260,17 @@ func TestSignalsBetweenNodes(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		n.mu.Lock()
 		n.wires[1].up = true
+		n.wires[1].ups++
+		n.mu.Unlock()
+		late.signals(texts, func(toldSignal) bool { return texts["a-1"] == said })
+		n.mu.Lock()
+		n.wires[1].up = false
+		n.mu.Unlock()
+		speak("during a short cut that nobody saw ")
+		time.Sleep(100 * time.Millisecond)
+		n.mu.Lock()
+		n.wires[1].up = true
+		n.wires[1].ups++
 		n.mu.Unlock()
 		late.signals(texts, func(toldSignal) bool { return texts["a-1"] == said })
 		speak("end")

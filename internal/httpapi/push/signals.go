@@ -14,8 +14,8 @@ import (
 
 // signals is the shell around the board of what is said at this moment.
 //
-// Order of locks: signals.mu, Hub.mu, topic.mu, Conn.mu. The wire is called
-// under none of them.
+// Order of locks: signals.mu, Hub.mu, topic.mu, Conn.mu. The wire is asked
+// whether it is up under the first, and otherwise called under none of them.
 type signals struct {
 	hub  *Hub
 	node string
@@ -30,6 +30,7 @@ type signals struct {
 	mu     sync.Mutex // guards what follows, and the order in which notes are handed out
 	board  *live.Board
 	up     bool
+	times  uint64 // that the wire came up, as of the last look
 	spent  int // of the wire's budget
 	filled protocol.Instant
 }
@@ -300,19 +301,27 @@ func (s *signals) rest() bool {
 	return true
 }
 
+// link tells whether other nodes can be told anything, and how often that began.
+func (s *signals) link() (times uint64, up bool) {
+	if s.wire == nil {
+		return 0, false
+	}
+	return s.wire.Up()
+}
+
 // portion takes what may be told now: nothing while ops wait for the link.
 func (s *signals) portion() []protocol.Message {
-	up := s.wire != nil && s.wire.Up()
+	times, up := s.link()
 	busy := up && s.wire.Backlog() > maxBacklog
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !up {
 		s.board.Unlinked()
-		s.up = false
+		s.up, s.times = false, times
 		return nil
 	}
-	if !s.up {
-		s.up = true
+	if !s.up || times != s.times {
+		s.up, s.times = true, times
 		s.board.Relinked(s.hub.now())
 	}
 	now := s.hub.now()
@@ -353,7 +362,8 @@ func (s *signals) publish(list []protocol.Message) {
 func (s *signals) tick() {
 	s.mu.Lock()
 	s.spread(s.board.Expire(s.hub.now()), nil)
-	changed := s.wire != nil && s.wire.Up() != s.up
+	times, up := s.link()
+	changed := up != s.up || times != s.times
 	s.mu.Unlock()
 	s.tune()
 	if changed {

@@ -24,7 +24,7 @@ type Wire interface {
 	Publish(subject string, data []byte) error
 	Subscribe(subject string) (cancel func(), err error)
 	Hear(func(subject string, data []byte)) // what is called for each that comes
-	Up() bool
+	Up() (times uint64, up bool)            // how often it came up: signals are lost in between
 	Backlog() int // bytes that were given to the link and have not been sent
 }
 
