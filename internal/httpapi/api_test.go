@@ -241,7 +241,7 @@ func TestMetrics(t *testing.T) {
 		`causeway_http_requests_total{method="POST",route="/v1/spaces/{space}/sessions",class="2xx"} 4`,
 		`causeway_http_requests_total{method="",route="",class="4xx"} 1`,
 		`causeway_space_sessions{space="default"} 4`,
-		`le="+Inf"`, "causeway_link_up 1",
+		`le="+Inf"`, "causeway_link_up 1", "causeway_live_clients 0", "causeway_live_too_slow_total 0",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %s:\n%s", want, text)

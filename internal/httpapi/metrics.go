@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 )
 
 // buckets are the upper bounds of the latency histogram, in seconds.
@@ -50,6 +52,7 @@ func (a *api) serveMetrics(w http.ResponseWriter, r *http.Request) error {
 	}
 	var b strings.Builder
 	a.metrics.write(&b)
+	writeLiveMetrics(&b, a.hub.Stats())
 	writeStatusMetrics(&b, &s)
 	send(w, http.StatusOK, "text/plain; version=0.0.4; charset=utf-8", []byte(b.String()))
 	return nil
@@ -93,6 +96,14 @@ func (rm *routeMetrics) writeHistogram(b *strings.Builder) {
 	fmt.Fprintf(b, "causeway_http_request_seconds_bucket{%s,le=\"+Inf\"} %d\n", labels, max(total, sum))
 	fmt.Fprintf(b, "causeway_http_request_seconds_sum{%s} %g\n", labels, time.Duration(rm.nanos.Load()).Seconds())
 	fmt.Fprintf(b, "causeway_http_request_seconds_count{%s} %d\n", labels, max(total, sum))
+}
+
+func writeLiveMetrics(b *strings.Builder, s push.Stats) {
+	gauge(b, "causeway_live_clients", "WebSockets of clients.", s.Conns)
+	gauge(b, "causeway_live_topics", "Sessions and spaces that somebody follows here.", s.Topics)
+	counter(b, "causeway_live_too_slow_total", "WebSockets ended because the client did not read.", s.TooSlow)
+	counter(b, "causeway_signals_lost_total", "Signals that other nodes were not told, or that came and did not fit.",
+		s.SignalsLost)
 }
 
 func writeStatusMetrics(b *strings.Builder, s *Status) {
@@ -140,6 +151,11 @@ func writeStatusMetrics(b *strings.Builder, s *Status) {
 	gauge(b, "go_goroutines", "Goroutines.", runtime.NumGoroutine())
 	gauge(b, "go_memstats_heap_inuse_bytes", "Heap in use.", mem.HeapInuse)
 	gauge(b, "go_memstats_sys_bytes", "Memory taken from the system.", mem.Sys)
+}
+
+func counter(b *strings.Builder, name, help string, v uint64) {
+	head(b, name, "counter", help)
+	fmt.Fprintf(b, "%s %d\n", name, v)
 }
 
 func gauge[N int | uint64](b *strings.Builder, name, help string, v N) {

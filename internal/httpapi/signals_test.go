@@ -105,13 +105,10 @@ func TestStreamedAnswer(t *testing.T) {
 		}
 		middle := p.socket(t, wsraw.Options{})
 		middle.say(subscribe, since)
-		for got := ""; got != "caught_up"; {
-			m := middle.next()
-			if got = m.Type; got == "signal" {
-				late["a-1"] = "seen"
-			}
-		}
-		if late["a-1"] != "seen" || texts["a-1"] != said {
+		middle.want("ack")
+		middle.until()
+		middle.signals(late, func(toldSignal) bool { return true })
+		if late["a-1"] != said || texts["a-1"] != said {
 			t.Errorf("middle was told %v, early has %q, want %q", late, texts["a-1"], said)
 		}
 		bot.say(`{"type":"append","space":"default","session":"s-1","body":{"id":"a-1","role":"assistant","content":%q}}`, said)
@@ -148,11 +145,11 @@ func TestTyping(t *testing.T) {
 		ann.ask("ack", `{"type":"signal","ref":"r","space":"default","session":"s-1","actor":"Ann","body":{"kind":"typing","data":{"on":true},"ttl":"10s"}}`)
 		bob.say(subscribe, since)
 		bob.want("ack")
+		bob.until()
 		texts := map[string]string{}
 		bob.signals(texts, func(s toldSignal) bool {
 			return s.Kind == "typing" && s.From == "Ann" && s.Actor == "Ann" && string(s.Data) == `{"on":true}` && s.TTL == "10s"
 		})
-		bob.until()
 		begun := time.Now()
 		bob.signals(texts, func(s toldSignal) bool { return s.Ended && s.From == "Ann" })
 		if took := time.Since(begun); took < 9*time.Second || took > 12*time.Second {
@@ -307,5 +304,24 @@ func TestSlowListener(t *testing.T) {
 		if count > 2500 {
 			t.Errorf("%d signals were kept for a client that did not read", count)
 		}
+	})
+}
+
+// TestSignalsOfAnErasedSession: nobody is told what was said in a session that
+// was erased.
+func TestSignalsOfAnErasedSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		p := serve(t, f.svc)
+		bot := p.socket(t, wsraw.Options{})
+		bot.ask("ack", `{"type":"signal","ref":"r","space":"default","session":"s-1","body":{"stream":"a-1","delta":"secret"}}`)
+		f.must(t, "DELETE", at("s-1", ""), "")
+		s := p.socket(t, wsraw.Options{})
+		s.ask("ack", subscribe, "")
+		if m := s.want("error"); m.Problem.Code != "session_erased" {
+			t.Errorf("got %+v", m)
+		}
+		s.ask("ack", `{"type":"ping"}`)
 	})
 }

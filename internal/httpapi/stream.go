@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +23,13 @@ import (
 // readBuffer is what each WebSocket holds for reading.
 const readBuffer = 4 << 10
 
-// closeUnsupported is the code for a message that is no text (RFC 6455, 7.4.1).
-const closeUnsupported = 1003
+// Codes of RFC 6455, section 7.4.1.
+const (
+	closeUnsupported = 1003 // a message that is no text
+	closeInvalid     = 1007
+	closeTooBig      = 1009
+	closeInternal    = 1011
+)
 
 // openStream makes a WebSocket of the request.
 func (a *api) openStream(w http.ResponseWriter, r *http.Request) error {
@@ -169,7 +176,16 @@ func (c *socketConn) Write(p []byte) (int, error) {
 	if !c.stream.done {
 		return c.Conn.Write(p)
 	}
-	c.stream.conn.EndWith(p)
+	frame := bytes.Clone(p)
+	if len(frame) >= 4 && binary.BigEndian.Uint16(frame[2:]) == closeInternal {
+		// It says so of a message that cannot be unpacked.
+		code := uint16(closeInvalid)
+		if bytes.Contains(frame[4:], []byte("too large")) {
+			code = closeTooBig
+		}
+		binary.BigEndian.PutUint16(frame[2:], code)
+	}
+	c.stream.conn.EndWith(frame)
 	return len(p), nil
 }
 

@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -106,13 +108,14 @@ func TestStreamGarbage(t *testing.T) {
 		{"invalid UTF-8", text(0x81, "\xff\xfe"), 1007},
 		{"too large", append(long(push.MaxMessageBytes+1), 0, 0, 0, 0), 1009},
 		{"absurdly large", append(long(1<<62), 0, 0, 0, 0), 1009},
+		{"bomb", bomb(t), 1009},
 		{"client ends", wsraw.AppendFrame(nil, wsraw.Close, []byte("\x03\xe8bye")), 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := serve(t, newFixture(t).svc)
-				other, s := p.socket(t, wsraw.Options{}), p.socket(t, wsraw.Options{})
+				other, s := p.socket(t, wsraw.Options{}), p.socket(t, wsraw.Options{Deflate: c.name == "bomb"})
 				go func() { _, _ = s.Conn.Write(c.send) }() // ends with the connection
 				_, err := s.Next()
 				var end *wsraw.CloseError
@@ -124,6 +127,49 @@ func TestStreamGarbage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// bomb is a compressed message that is much larger than a message may be.
+func bomb(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	frame := wsraw.AppendFrame(nil, wsraw.Text, bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff")))
+	frame[0] |= 0x40
+	return frame
+}
+
+// TestStreamFragments: a message that comes in pieces, with a ping between, is one.
+func TestStreamFragments(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, newFixture(t).svc).socket(t, wsraw.Options{})
+		first := wsraw.AppendFrame(nil, wsraw.Text, []byte(`{"type":"ping",`))
+		first[0] &^= 0x80
+		last := wsraw.AppendFrame(nil, 0, []byte(`"ref":"pieces"}`))
+		for _, b := range [][]byte{first, wsraw.AppendFrame(nil, wsraw.Ping, []byte("p")), last} {
+			if _, err := s.Conn.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f, err := s.Next(); err != nil || f.Opcode != wsraw.Pong || string(f.Payload) != "p" {
+			t.Errorf("got %+v, %v; want a pong", f, err)
+		}
+		if m := s.want("ack"); m.Ref != "pieces" {
+			t.Errorf("got %+v", m)
+		}
+	})
 }
 
 // TestStreamNoise writes random bytes, and random changes of good frames.

@@ -48,7 +48,7 @@ var streamCalls = map[string]streamCall{
 
 // take carries out a message; it owns m.
 func (s *stream) take(m *gws.Message) {
-	n, ok := s.conn.Expect()
+	n, ok := s.conn.Expect(len(m.Bytes()))
 	if !ok {
 		_ = m.Close()
 		return

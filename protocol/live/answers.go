@@ -6,7 +6,8 @@ import "fmt"
 // side by side, back into the order of the requests.
 //
 // Invariant: slots are the requests from number first on that were not both
-// answered and taken; at most MaxUnanswered.
+// answered and taken; at most MaxUnanswered. bytes is the size of the requests
+// that are not answered and of the answers that are not taken.
 type Answers struct {
 	first uint64
 	slots []slot
@@ -15,20 +16,23 @@ type Answers struct {
 
 type slot struct {
 	answer []byte
+	size   int // of the request, then of the answer
 	ready  bool
 }
 
 // Full reports whether the client must wait with its next request.
 func (a *Answers) Full() bool {
-	return len(a.slots) >= MaxUnanswered || a.bytes >= MaxAnswerBytes
+	return len(a.slots) >= MaxUnanswered || a.bytes >= MaxUnansweredBytes
 }
 
-// Expect gives the number of a new request; there must be room for it.
-func (a *Answers) Expect() uint64 {
+// Expect gives the number of a new request of so many bytes; there must be
+// room for it.
+func (a *Answers) Expect(size int) uint64 {
 	if len(a.slots) >= MaxUnanswered {
 		panic(fmt.Sprintf("live: want at most %d requests, have %d and a new one", MaxUnanswered, len(a.slots)))
 	}
-	a.slots = append(a.slots, slot{})
+	a.slots = append(a.slots, slot{size: size})
+	a.bytes += size
 	return a.first + uint64(len(a.slots)) - 1
 }
 
@@ -38,8 +42,8 @@ func (a *Answers) Answer(n uint64, answer []byte) {
 		panic(fmt.Sprintf("live: want an answer that is expected, have %d of %d to %d",
 			n, a.first, a.first+uint64(len(a.slots))))
 	}
-	a.slots[n-a.first] = slot{answer: answer, ready: true}
-	a.bytes += len(answer)
+	a.bytes += len(answer) - a.slots[n-a.first].size
+	a.slots[n-a.first] = slot{answer: answer, size: len(answer), ready: true}
 }
 
 // Next takes the next answer, if it is its turn.

@@ -77,7 +77,7 @@ func TestAnswersInOrder(t *testing.T) {
 	for taken < 5000 {
 		switch k := rng.IntN(3); {
 		case k == 0 && !a.Full():
-			open = append(open, a.Expect())
+			open = append(open, a.Expect(100))
 			asked++
 		case k == 1 && len(open) > 0:
 			i := rng.IntN(len(open))
@@ -96,13 +96,15 @@ func TestAnswersInOrder(t *testing.T) {
 		}
 	}
 	a = live.Answers{}
-	big := make([]byte, live.MaxAnswerBytes)
-	first, second := a.Expect(), a.Expect()
-	a.Answer(second, big)
+	first, second := a.Expect(live.MaxUnansweredBytes-1), a.Expect(1)
+	if !a.Full() {
+		t.Error("not full although requests of the greatest size are under way")
+	}
+	a.Answer(second, make([]byte, live.MaxUnansweredBytes))
+	a.Answer(first, nil)
 	if !a.Full() {
 		t.Error("not full although answers of the greatest size wait")
 	}
-	a.Answer(first, nil)
 	for _, ok := a.Next(); ok; _, ok = a.Next() {
 	}
 	if a.Full() {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +40,7 @@ type Conn struct {
 	answers live.Answers
 	pace    live.Pace
 	subs    map[name]*Follower
+	waiting int // of subs: those that wait
 	ready   []*Follower
 }
 
@@ -128,11 +128,11 @@ func (c *Conn) End(code int, reason string) {
 	c.end(appendClose(nil, code, reason))
 }
 
-// EndWith is End with a frame that somebody else has made.
+// EndWith is End with a frame that somebody else has made; it keeps it.
 func (c *Conn) EndWith(frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.end(slices.Clone(frame))
+	c.end(frame)
 }
 
 // end notes the last frame; c.mu is held.
@@ -166,14 +166,15 @@ func (c *Conn) Pong(payload []byte) {
 	}
 }
 
-// Expect waits until there is room for one more request, and gives the number
-// under which it is to be answered; false when the connection has ended.
-func (c *Conn) Expect() (uint64, bool) {
+// Expect waits until there is room for one more request, of so many bytes, and
+// gives the number under which it is to be answered; false when the connection
+// has ended.
+func (c *Conn) Expect(size int) (uint64, bool) {
 	for {
 		c.mu.Lock()
 		ended := c.ended || c.last != nil
 		if !ended && !c.answers.Full() {
-			n := c.answers.Expect()
+			n := c.answers.Expect(size)
 			c.mu.Unlock()
 			return n, true
 		}
@@ -236,6 +237,7 @@ func (c *Conn) Follow(space, id string, since vclock.Vector, wait time.Duration,
 	ended := c.ended
 	if !ended {
 		c.subs[f.name] = f
+		c.waiting++
 		c.enqueue(f)
 	}
 	c.mu.Unlock()
@@ -249,11 +251,24 @@ func (c *Conn) Follow(space, id string, since vclock.Vector, wait time.Duration,
 func (c *Conn) Unfollow(space, id string) {
 	c.mu.Lock()
 	f := c.subs[name{space, id}]
-	delete(c.subs, name{space, id})
+	c.remove(f)
 	c.mu.Unlock()
 	if f != nil {
 		f.sub.Close()
 	}
+}
+
+// remove takes a subscription out; f may be nil or be out already. It reports
+// whether it was there; c.mu is held.
+func (c *Conn) remove(f *Follower) bool {
+	if f == nil || c.subs[f.name] != f {
+		return false
+	}
+	delete(c.subs, f.name)
+	if f.waits {
+		c.waiting--
+	}
+	return true
 }
 
 func (f *Follower) wake() {
@@ -294,9 +309,13 @@ func (c *Conn) check(at protocol.Instant) {
 	case live.TooSlow:
 		if c.last == nil {
 			c.last = c.tooSlow()
+			c.hub.tooSlow.Add(1)
 		}
 	case live.Cut:
 		c.cut()
+	}
+	if c.waiting == 0 {
+		return
 	}
 	for _, f := range c.subs {
 		c.watch(f, at)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-sync/causeway/protocol"
@@ -28,6 +29,7 @@ type Hub struct {
 	loads   chan struct{} // holds a token for each page being read for one client
 	ending  chan struct{} // closed when the hub ends
 	signals *signals
+	tooSlow atomic.Uint64
 
 	life    sync.RWMutex // guards closed; held for a moment only, since who commits takes it too
 	closed  bool
@@ -159,9 +161,6 @@ func (h *Hub) subscribe(s *Sub, n name, since vclock.Vector) (*Sub, error) {
 	if stale {
 		t.kick()
 	}
-	if s.note != nil {
-		h.signals.join(s)
-	}
 	return s, nil
 }
 
@@ -228,11 +227,18 @@ func (h *Hub) release(t *topic) {
 }
 
 // Stats counts what a hub has to do with.
-type Stats struct{ Conns, Topics int }
+type Stats struct {
+	Conns, Topics int
+	TooSlow       uint64 // connections ended since the start because the client did not read
+	SignalsLost   uint64 // that other nodes were not told, or that came and did not fit
+}
 
 // Stats returns the present counts.
 func (h *Hub) Stats() Stats {
+	h.signals.mu.Lock()
+	lost := h.signals.board.Lost()
+	h.signals.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Stats{Conns: len(h.conns), Topics: len(h.topics)}
+	return Stats{Conns: len(h.conns), Topics: len(h.topics), TooSlow: h.tooSlow.Load(), SignalsLost: lost}
 }

@@ -31,7 +31,7 @@ type signals struct {
 	board  *live.Board
 	up     bool
 	times  uint64 // that the wire came up, as of the last look
-	spent  int // of the wire's budget
+	spent  int    // of the wire's budget
 	filled protocol.Instant
 }
 
@@ -99,7 +99,7 @@ func (t *topic) tell(n *Note, except *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for sub := range t.subs { // in any order: each is told for itself
-		if sub.note != nil && (except == nil || sub.conn != except) {
+		if sub.hears.Load() && (except == nil || sub.conn != except) {
 			sub.note(n)
 		}
 	}
@@ -110,6 +110,7 @@ func (s *signals) join(sub *Sub) {
 	room := live.Room{Space: sub.topic.name.space, Session: sub.topic.name.session}
 	s.mu.Lock()
 	s.retell(sub, s.board.Join(s.hub.now(), room))
+	sub.hears.Store(true)
 	s.mu.Unlock()
 	s.tune()
 	s.kick()

@@ -25,7 +25,7 @@ type Wire interface {
 	Subscribe(subject string) (cancel func(), err error)
 	Hear(func(subject string, data []byte)) // what is called for each that comes
 	Up() (times uint64, up bool)            // how often it came up: signals are lost in between
-	Backlog() int // bytes that were given to the link and have not been sent
+	Backlog() int                           // bytes that were given to the link and have not been sent
 }
 
 // Options shape a hub. Zero values stand for defaults.

@@ -119,6 +119,11 @@ type Sub struct {
 
 	reader  *live.Reader // guarded by topic.mu, like patient
 	patient bool         // a session that is not here yet is waited for
+
+	listening sync.Mutex // guards what follows
+	listens   bool       // takes part in signals
+	closed    bool
+	hears     atomic.Bool // was told what holds, and is told what comes; set under signals.mu
 }
 
 // errEnded is what a subscription gives that was closed.
@@ -143,7 +148,10 @@ func (s *Sub) Next() (Batch, error) {
 			return b, err
 		}
 		if !load {
-			return s.stand()
+			if b, err = s.stand(); b.Tell {
+				s.listen()
+			}
+			return b, err
 		}
 		if b, err = s.load(); err != nil || !b.Empty() {
 			return b, err
@@ -227,6 +235,17 @@ func (s *Sub) stand() (b Batch, err error) {
 	return b, nil
 }
 
+// listen begins to take signals, once there is nothing that forbids it: what
+// was said in a session that was erased is told to nobody.
+func (s *Sub) listen() {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	if s.note != nil && !s.listens && !s.closed {
+		s.listens = true
+		s.topic.hub.signals.join(s)
+	}
+}
+
 // Impatient ends waiting for a session that is not here: Next then says so.
 func (s *Sub) Impatient() {
 	s.topic.mu.Lock()
@@ -247,7 +266,11 @@ func (s *Sub) Close() {
 	if !there {
 		return
 	}
-	if s.note != nil {
+	s.listening.Lock()
+	listened := s.listens
+	s.listens, s.closed = false, true
+	s.listening.Unlock()
+	if listened {
 		t.hub.signals.leave(t.name)
 	}
 	t.hub.release(t)
@@ -255,7 +278,9 @@ func (s *Sub) Close() {
 
 // Again has everything that holds told to the note function.
 func (s *Sub) Again() {
-	if s.note != nil {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	if s.listens {
 		s.topic.hub.signals.again(s)
 	}
 }

@@ -169,9 +169,12 @@ func (c *Conn) follow(b []byte, f *Follower) []byte {
 	defer c.mu.Unlock()
 	if !batch.Empty() {
 		f.since, f.until = batch.Version, 0
-		f.waits = f.waits && !(batch.Tell && batch.Standing == live.CaughtUp)
 		if c.subs[f.name] == f {
 			c.enqueue(f)
+			if f.waits && batch.Tell && batch.Standing == live.CaughtUp {
+				f.waits = false
+				c.waiting--
+			}
 		}
 	}
 	return b
@@ -180,10 +183,7 @@ func (c *Conn) follow(b []byte, f *Follower) []byte {
 // drop ends a subscription and gives the frame that tells why.
 func (c *Conn) drop(f *Follower, why error) []byte {
 	c.mu.Lock()
-	mine := c.subs[f.name] == f
-	if mine {
-		delete(c.subs, f.name)
-	}
+	mine := c.remove(f)
 	c.mu.Unlock()
 	if !mine {
 		return nil // the client ended it first
