@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,8 +12,10 @@ import (
 // refused by who says it and by who hears it.
 func TestSignals(t *testing.T) {
 	t.Parallel()
-	presence := Signal{Space: "s1", Session: "s-1", Kind: "presence", From: "Ann", Data: []byte(`{"at":"till 4"}`), TTL: time.Minute}
+	presence := Signal{Space: "s1", Session: "s-1", Kind: "presence", From: "Ann", Data: []byte(`{"at":"till 4"}`),
+		TTL: time.Minute}
 	stream := Signal{Space: "s1", Session: "s-1", Kind: SignalStream, Stream: "m-1", Run: 1, Text: "Hel"}
+	long := strings.Repeat("x", MaxSignalDataBytes)
 	for name, c := range map[string]struct {
 		change func(*Signal)
 		of     Signal
@@ -25,7 +28,7 @@ func TestSignals(t *testing.T) {
 		"kind that is no name": {func(s *Signal) { s.Kind = "a b" }, presence, false},
 		"long kind":            {func(s *Signal) { s.Kind = strings.Repeat("k", 65) }, presence, false},
 		"data that is no JSON": {func(s *Signal) { s.Data = []byte("{") }, presence, false},
-		"much data":            {func(s *Signal) { s.Data = []byte(`"` + strings.Repeat("x", MaxSignalDataBytes) + `"`) }, presence, false},
+		"much data":            {func(s *Signal) { s.Data = fmt.Appendf(nil, "%q", long) }, presence, false},
 		"long ttl":             {func(s *Signal) { s.TTL = time.Hour }, presence, false},
 		"words of no stream":   {func(s *Signal) { s.Text = "x" }, presence, false},
 		"stream of no message": {func(s *Signal) { s.Stream = "" }, stream, false},

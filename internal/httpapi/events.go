@@ -124,10 +124,11 @@ func (e *eventStream) flush() error {
 		e.begin()
 	}
 	control := http.NewResponseController(e.w)
-	if err := control.SetWriteDeadline(time.Now().Add(e.times.Stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	err := control.SetWriteDeadline(time.Now().Add(e.times.Stall))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	_, err := e.out.Write(e.buffer)
+	_, err = e.out.Write(e.buffer)
 	if e.buffer = e.buffer[:0]; cap(e.buffer) > push.WriteBytes {
 		e.buffer = nil
 	}

@@ -14,10 +14,11 @@ import (
 )
 
 func signalRefusals() []refusal {
+	long := strings.Repeat("x", 5000)
 	return []refusal{
 		{"signal of no kind", 422, "invalid_body", post("signals", `{}`)},
 		{"signal whose kind is no name", 422, "bad_name", post("signals", `{"kind":"a b"}`)},
-		{"signal whose data is too big", 413, "too_large", post("signals", `{"kind":"a","data":"`+strings.Repeat("x", 5000)+`"}`)},
+		{"signal whose data is too big", 413, "too_large", post("signals", `{"kind":"a","data":"`+long+`"}`)},
 		{"signal that holds for no duration", 422, "invalid_body", post("signals", `{"kind":"a","ttl":"long"}`)},
 		{"words that are no text", 400, "invalid_utf8", post("signals", `{"stream":"m","delta":"\ud800"}`)},
 		{"words without a stream", 422, "invalid_body", post("signals", `{"kind":"typing","delta":"x"}`)},
@@ -142,7 +143,8 @@ func TestTyping(t *testing.T) {
 		p := serve(t, f.svc)
 		since := lastOf(t, f, "s-1")
 		ann, bob := p.socket(t, wsraw.Options{}), p.socket(t, wsraw.Options{})
-		ann.ask("ack", `{"type":"signal","ref":"r","space":"default","session":"s-1","actor":"Ann","body":{"kind":"typing","data":{"on":true},"ttl":"10s"}}`)
+		ann.ask("ack", `{"type":"signal","ref":"r","space":"default","session":"s-1","actor":"Ann",`+
+			`"body":{"kind":"typing","data":{"on":true},"ttl":"10s"}}`)
 		bob.say(subscribe, since)
 		bob.want("ack")
 		bob.until()

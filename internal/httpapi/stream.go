@@ -132,7 +132,8 @@ func (s *stream) serve(r *http.Request, rest *bufio.Reader) error {
 	if early, err := rest.Peek(rest.Buffered()); err == nil && len(early) > 0 {
 		from = io.MultiReader(strings.NewReader(string(early)), s.net) // sent without waiting for our answer
 	}
-	socket, err := s.api.upgrader().UpgradeFromConn(&socketConn{Conn: s.net, stream: s}, bufio.NewReaderSize(from, readBuffer), r)
+	wire := &socketConn{Conn: s.net, stream: s}
+	socket, err := s.api.upgrader().UpgradeFromConn(wire, bufio.NewReaderSize(from, readBuffer), r)
 	if err != nil {
 		s.conn.Detach() // the reason was written
 		return nil

@@ -219,7 +219,8 @@ func TestStreamWaits(t *testing.T) {
 		}
 		begun := time.Now()
 		m := s.want("error")
-		if waited := time.Since(begun); m.Session != "never" || m.Problem.Code != "session_not_found" || waited < 9*time.Second || waited > 12*time.Second {
+		waited := time.Since(begun)
+		if m.Session != "never" || m.Problem.Code != "session_not_found" || waited < 9*time.Second || waited > 12*time.Second {
 			t.Errorf("after %v got %+v, want that the session did not come", waited, m)
 		}
 	})
@@ -257,7 +258,8 @@ func TestStreamWrites(t *testing.T) {
 			status                      int
 		}{
 			{`{"type":"open","space":"default","key":"k0","body":{"id":"w"}}`, "POST", sessionsURL, `{"id":"w"}`, 201},
-			{`{"type":"move",` + head + `,"key":"k1","body":{"to":"active"}}`, "POST", at("w", "transitions"), `{"to":"active"}`, 200},
+			{`{"type":"move",` + head + `,"key":"k1","body":{"to":"active"}}`,
+				"POST", at("w", "transitions"), `{"to":"active"}`, 200},
 			{`{"type":"append",` + head + `,"key":"k2","body":{"id":"m","role":"user","content":"<1>"}}`,
 				"POST", at("w", "messages"), `{"id":"m","role":"user","content":"<1>"}`, 201},
 			{`{"type":"append",` + head + `,"key":"k3","body":{"messages":[{"role":"a","content":1},{"role":"a","content":2}]}}`,
@@ -328,8 +330,8 @@ func TestStreamPipelines(t *testing.T) {
 				if i%10 == 3 {
 					role = ""
 				}
-				err = errors.Join(err, s.Send(fmt.Sprintf(
-					`{"type":"append","ref":"%d","brief":true,"space":"default","session":"s-1","body":{%s"content":%d}}`, i, role, i)))
+				err = errors.Join(err, s.Send(fmt.Sprintf(`{"type":"append","ref":"%d","brief":true,"space":"default",`+
+					`"session":"s-1","body":{%s"content":%d}}`, i, role, i)))
 			}
 			sent <- err
 		}()
@@ -370,7 +372,8 @@ func TestStreamHeartbeat(t *testing.T) {
 		go func() { _, _ = alive.NextText() }() // answers pings, until the end
 		begun := time.Now()
 		f, err := silent.Next()
-		if took := time.Since(begun).Round(time.Second); err != nil || f.Opcode != wsraw.Ping || took < 20*time.Second || took > 22*time.Second {
+		took := time.Since(begun)
+		if err != nil || f.Opcode != wsraw.Ping || took < 20*time.Second || took > 22*time.Second {
 			t.Errorf("after %v got %+v, %v; want a ping after 20s", took, f, err)
 		}
 		for err == nil {

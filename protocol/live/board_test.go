@@ -17,7 +17,8 @@ import (
 var hall = live.Room{Space: "default", Session: "s"}
 
 func words(id, text string, at int) live.Signal {
-	return live.Signal{Space: "default", Session: "s", Kind: protocol.SignalStream, From: "bot", Stream: id, At: at, Text: text}
+	return live.Signal{Space: "default", Session: "s", Kind: protocol.SignalStream, From: "bot", Stream: id, At: at,
+		Text: text}
 }
 
 func holds(from, data string, ttl time.Duration) live.Signal {

@@ -186,7 +186,9 @@ func (b *Board) Flush(at protocol.Instant, budget int) []protocol.Message {
 
 // tell takes what one room has to tell; what the budget does not cover waits
 // behind the other rooms.
-func (b *Board) tell(at protocol.Instant, where Room, r *room, list []protocol.Message, budget int) ([]protocol.Message, int) {
+func (b *Board) tell(at protocol.Instant, where Room, r *room, list []protocol.Message, budget int) (
+	[]protocol.Message, int,
+) {
 	add := func(m protocol.Message, size int) {
 		list = append(list, m)
 		budget -= size + signalOverhead

@@ -14,7 +14,9 @@ func at(seconds float64) protocol.Instant {
 	return protocol.Instant(seconds * float64(time.Second))
 }
 
-var times = live.Times{Heartbeat: 20 * time.Second, Silence: 50 * time.Second, Stall: 10 * time.Second, Linger: 20 * time.Second}
+var times = live.Times{
+	Heartbeat: 20 * time.Second, Silence: 50 * time.Second, Stall: 10 * time.Second, Linger: 20 * time.Second,
+}
 
 // TestSilentClient: a client is pinged when it says nothing, and cut off when
 // it says nothing to that either.

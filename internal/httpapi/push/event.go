@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -134,8 +135,7 @@ func appendHeader(b []byte, first byte, size int) []byte {
 	case size < 1<<16:
 		return append(b, first, 126, byte(size>>8), byte(size))
 	}
-	n := uint64(size)
-	return append(b, first, 127, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	return binary.BigEndian.AppendUint64(append(b, first, 127), uint64(size))
 }
 
 // appendClose appends a frame that ends the connection. reason is cut to what

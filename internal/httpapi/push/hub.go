@@ -45,7 +45,8 @@ type Hub struct {
 func NewHub(source Source, o Options) *Hub {
 	h := &Hub{
 		source: source, times: o.Times, most: o.MaxConns, log: o.Log, started: time.Now(),
-		loads: make(chan struct{}, maxLoads), ending: make(chan struct{}), topics: map[name]*topic{}, conns: map[*Conn]struct{}{},
+		loads: make(chan struct{}, maxLoads), ending: make(chan struct{}),
+		topics: map[name]*topic{}, conns: map[*Conn]struct{}{},
 	}
 	if h.times == (live.Times{}) {
 		h.times = live.DefaultTimes()
@@ -139,7 +140,9 @@ const closePatience = 2 * time.Second
 // With patience, a session that is not here yet is waited for; with a token it
 // always is. note is called for each signal in the session, and returns at once;
 // it may be nil.
-func (h *Hub) Subscribe(space, id string, since vclock.Vector, patient bool, wake func(), note func(*Note)) (*Sub, error) {
+func (h *Hub) Subscribe(space, id string, since vclock.Vector, patient bool, wake func(), note func(*Note)) (
+	*Sub, error,
+) {
 	return h.subscribe(&Sub{wake: wake, patient: patient, note: note}, name{space, id}, since)
 }
 

@@ -67,7 +67,9 @@ type shownSignal struct {
 }
 
 func newNote(s *live.Signal) *Note {
-	shown := shownSignal{Kind: s.Kind, From: s.From, Actor: s.Actor, Stream: s.Stream, Delta: s.Text, Data: s.Data, Ended: s.Ended}
+	shown := shownSignal{
+		Kind: s.Kind, From: s.From, Actor: s.Actor, Stream: s.Stream, Delta: s.Text, Data: s.Data, Ended: s.Ended,
+	}
 	if s.Kind == protocol.SignalStream && !s.Ended {
 		shown.At = &s.At
 	}
