@@ -98,22 +98,29 @@ func (s *stream) do(msg *streamMessage) error {
 // begin carries out a write as the same call over HTTP, beside others, but in
 // its turn; it owns m.
 func (s *stream) begin(n uint64, m *gws.Message, msg *streamMessage) {
-	ctx, place := s.line.Join(s.ctx)
-	r, err := s.call(ctx, msg)
+	place := s.line.Join(s.ctx)
+	r, err := s.call(place, msg)
 	if err != nil {
+		place.Leave()
 		_ = m.Close()
 		s.conn.Answer(n, failure(msg.ref, msg.space, msg.session, err))
-		s.calls.Go(place.Leave)
 		return
 	}
-	s.calls.Go(func() {
+	s.calls.Add(1)
+	carriedOut := s.api.hub.Work(func() {
+		defer s.calls.Done()
+		defer place.Leave()
 		w := newRecorder()
 		w.brief = msg.brief
 		s.api.mux.ServeHTTP(w, r)
 		s.conn.Answer(n, acknowledge(msg, w))
 		_ = m.Close() // nothing refers to it any longer
-		place.Leave()
 	})
+	if !carriedOut { // the connection is about to end
+		s.calls.Done()
+		place.Leave()
+		_ = m.Close()
+	}
 }
 
 // signal carries out a signal, at once: its order counts. One that has no ref
@@ -152,12 +159,15 @@ func (s *stream) call(ctx context.Context, msg *streamMessage) (*http.Request, e
 	}
 	r := s.request.WithContext(ctx)
 	r.Method, r.URL, r.RequestURI = call.method, &url.URL{Path: path}, path
+	r.Header = msg.header
+	if r.Header == nil {
+		r.Header = s.request.Header // is only read
+	}
 	for name, values := range s.request.Header {
-		if _, own := msg.header[name]; !own {
-			msg.header[name] = values
+		if _, own := r.Header[name]; !own {
+			r.Header[name] = values
 		}
 	}
-	r.Header = msg.header
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(msg.body)), int64(len(msg.body))
 	return r, nil
 }
@@ -204,7 +214,7 @@ func writeTemplate(r *http.Request) *http.Request {
 // readStreamMessage reads a message strictly. Of a message that cannot be read
 // what was read before the fault is returned.
 func readStreamMessage(b []byte) (streamMessage, error) {
-	msg := streamMessage{header: http.Header{}}
+	var msg streamMessage
 	rd, err := newReader(b)
 	if err != nil {
 		return msg, err
@@ -265,10 +275,14 @@ func (msg *streamMessage) member(rd reader, name string, v []byte) (err error) {
 // head takes a member that stands for a header.
 func (msg *streamMessage) head(rd reader, header, name string, v []byte) error {
 	s, err := rd.str(v, name)
-	if err == nil {
-		msg.header[header] = []string{s}
+	if err != nil {
+		return err
 	}
-	return err
+	if msg.header == nil {
+		msg.header = http.Header{}
+	}
+	msg.header[header] = []string{s}
+	return nil
 }
 
 func (rd reader) duration(v []byte, at string) (time.Duration, error) {

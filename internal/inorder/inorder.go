@@ -13,38 +13,72 @@ import (
 	"sync"
 )
 
-// Line is a queue of work. The zero value is empty. It is not for concurrent use.
+// Line is a queue of work. The zero value is empty.
+//
+// Invariant: everybody before turn has passed or left; left and waiting hold
+// only numbers from turn on, and waiting not turn itself.
 type Line struct {
-	last chan struct{} // closed when the last who joined has passed
+	mu      sync.Mutex // guards what follows
+	joined  uint64
+	turn    uint64
+	left    map[uint64]struct{}      // who left before it was their turn
+	waiting map[uint64]chan struct{} // closed when it is their turn
 }
 
-// Place is one's place in a line.
-//
-// Invariant: passed is closed only after everybody before has passed.
+// Place is one's place in a line. It is a context, of the work.
 type Place struct {
-	before <-chan struct{} // nil for the first
-	passed chan struct{}
-	once   sync.Once // guards the closing of passed
+	context.Context
+	line   *Line
+	number uint64
+	over   bool // passed or left; guarded by the line
 }
 
 type placeKey struct{}
 
-// Join takes the next place. The context is for the work.
-func (l *Line) Join(ctx context.Context) (context.Context, *Place) {
-	p := &Place{before: l.last, passed: make(chan struct{})}
-	l.last = p.passed
-	return context.WithValue(ctx, placeKey{}, p), p
+// Value finds the place itself among the values of the context.
+func (p *Place) Value(key any) any {
+	if key == (placeKey{}) {
+		return p
+	}
+	return p.Context.Value(key)
 }
 
-// Leave lets the next one pass, if this one has not passed. It waits until
-// everybody before has, so it comes last.
+// Join takes the next place, for work with this context.
+func (l *Line) Join(ctx context.Context) *Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := &Place{Context: ctx, line: l, number: l.joined}
+	l.joined++
+	return p
+}
+
+// Leave lets the next one pass, if this one has not passed: when its turn has
+// come. It may be called more than once.
 func (p *Place) Leave() {
-	p.once.Do(func() {
-		if p.before != nil {
-			<-p.before
+	l := p.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.over {
+		return
+	}
+	p.over = true
+	if p.number != l.turn {
+		if l.left == nil {
+			l.left = make(map[uint64]struct{})
 		}
-		close(p.passed)
-	})
+		l.left[p.number] = struct{}{}
+		return
+	}
+	for gone := true; gone; {
+		l.turn++
+		if _, gone = l.left[l.turn]; gone {
+			delete(l.left, l.turn)
+		}
+	}
+	if next, ok := l.waiting[l.turn]; ok {
+		delete(l.waiting, l.turn)
+		close(next)
+	}
 }
 
 // Enter waits until everybody before has passed or left, and returns what lets
@@ -56,18 +90,32 @@ func Enter(ctx context.Context) (pass func(), err error) {
 	if !ok {
 		return func() {}, nil
 	}
-	if p.before == nil {
+	turn := p.line.await(p)
+	if turn == nil {
 		return p.Leave, nil
 	}
 	select {
-	case <-p.before: // the usual case, which costs little
-		return p.Leave, nil
-	default:
-	}
-	select {
-	case <-p.before:
+	case <-turn:
 		return p.Leave, nil
 	case <-ctx.Done():
 		return func() {}, context.Cause(ctx)
 	}
+}
+
+// await gives a channel that is closed when it is p's turn; nil if it is.
+func (l *Line) await(p *Place) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.over || p.number == l.turn {
+		return nil
+	}
+	if l.waiting == nil {
+		l.waiting = make(map[uint64]chan struct{})
+	}
+	turn := l.waiting[p.number]
+	if turn == nil {
+		turn = make(chan struct{})
+		l.waiting[p.number] = turn
+	}
+	return turn
 }

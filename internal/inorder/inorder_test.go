@@ -19,13 +19,13 @@ func TestOrder(t *testing.T) {
 	var mu sync.Mutex
 	var got []int
 	for i := range 200 {
-		ctx, place := line.Join(t.Context())
+		place := line.Join(t.Context())
 		all.Go(func() {
 			defer place.Leave()
 			if i%7 == 3 {
 				return // refused before it came to the place
 			}
-			pass, err := inorder.Enter(ctx)
+			pass, err := inorder.Enter(context.WithValue(place, t, 1))
 			if err != nil {
 				t.Error(err)
 			}
@@ -54,10 +54,9 @@ func TestLeavingDoesNotOvertake(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var line inorder.Line
-		first, _ := line.Join(t.Context())
-		_, refused := line.Join(t.Context())
-		third, _ := line.Join(t.Context())
-		go refused.Leave()
+		first, refused, third := line.Join(t.Context()), line.Join(t.Context()), line.Join(t.Context())
+		refused.Leave()
+		refused.Leave()
 		passed := make(chan func(), 1)
 		go func() {
 			pass, err := inorder.Enter(third)
@@ -76,6 +75,9 @@ func TestLeavingDoesNotOvertake(t *testing.T) {
 		}
 		pass()
 		(<-passed)()
+		if _, err := inorder.Enter(line.Join(t.Context())); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -86,12 +88,17 @@ func TestEnterWithout(t *testing.T) {
 		t.Error(err)
 	}
 	var line inorder.Line
-	_, _ = line.Join(t.Context())
+	first := line.Join(t.Context())
 	gone := errors.New("gone")
 	ctx, end := context.WithCancelCause(t.Context())
 	end(gone)
-	second, _ := line.Join(ctx)
+	second, third := line.Join(ctx), line.Join(t.Context())
 	if _, err := inorder.Enter(second); !errors.Is(err, gone) {
 		t.Errorf("Enter = %v, want %v", err, gone)
+	}
+	second.Leave()
+	first.Leave()
+	if _, err := inorder.Enter(third); err != nil { // would wait for ever if the second was waited for
+		t.Error(err)
 	}
 }

@@ -22,10 +22,10 @@ func TestUpdatesInALine(t *testing.T) {
 	var all sync.WaitGroup
 	const writes = 400
 	for i := range writes {
-		ctx, place := line.Join(context.Background())
+		place := line.Join(context.Background())
 		all.Go(func() {
 			defer place.Leave()
-			err := s.Store.Update(ctx, store.Intake, func(tx session.Tx) error {
+			err := s.Store.Update(place, store.Intake, func(tx session.Tx) error {
 				if i%9 == 4 {
 					return refused
 				}

@@ -210,7 +210,7 @@ func (c *Conn) ring() {
 // start has a goroutine write what there is; c.mu is held.
 func (c *Conn) start() {
 	if !c.running && !c.ended {
-		c.running = c.hub.run(c.write)
+		c.running = c.hub.Work(c.write)
 	}
 }
 

@@ -28,6 +28,7 @@ type Hub struct {
 	started time.Time
 	loads   chan struct{} // holds a token for each page being read for one client
 	ending  chan struct{} // closed when the hub ends
+	workers workers
 	signals *signals
 	tooSlow atomic.Uint64
 
@@ -46,7 +47,7 @@ func NewHub(source Source, o Options) *Hub {
 	h := &Hub{
 		source: source, times: o.Times, most: o.MaxConns, log: o.Log, started: time.Now(),
 		loads: make(chan struct{}, maxLoads), ending: make(chan struct{}),
-		topics: map[name]*topic{}, conns: map[*Conn]struct{}{},
+		topics: map[name]*topic{}, conns: map[*Conn]struct{}{}, workers: workers{jobs: make(chan func())},
 	}
 	if h.times == (live.Times{}) {
 		h.times = live.DefaultTimes()
@@ -66,8 +67,8 @@ func (h *Hub) now() protocol.Instant { return protocol.Instant(time.Since(h.star
 // Times are how patient the hub is with its clients.
 func (h *Hub) Times() live.Times { return h.times }
 
-// run starts a goroutine that Run waits for; false after the end.
-func (h *Hub) run(fn func()) bool {
+// Go runs fn in a goroutine that [Hub.Run] waits for; false after the end.
+func (h *Hub) Go(fn func()) bool {
 	h.life.RLock()
 	defer h.life.RUnlock()
 	if !h.closed {
@@ -75,9 +76,6 @@ func (h *Hub) run(fn func()) bool {
 	}
 	return !h.closed
 }
-
-// Go runs fn in a goroutine that [Hub.Run] waits for; false after the end.
-func (h *Hub) Go(fn func()) bool { return h.run(fn) }
 
 func (h *Hub) ended() bool {
 	h.life.RLock()

@@ -269,7 +269,7 @@ func (s *signals) tune() {
 
 // kick has what is to be told to other nodes told soon. It returns at once.
 func (s *signals) kick() {
-	if s.flushing.CompareAndSwap(false, true) && !s.hub.run(s.flush) {
+	if s.flushing.CompareAndSwap(false, true) && !s.hub.Go(s.flush) {
 		s.flushing.Store(false)
 	}
 }

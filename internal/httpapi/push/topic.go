@@ -45,7 +45,7 @@ func (t *topic) kick() {
 	for {
 		switch {
 		case t.reading.CompareAndSwap(idle, busy):
-			if !t.hub.run(t.read) {
+			if !t.hub.Work(t.read) {
 				t.reading.Store(idle)
 			}
 			return
@@ -84,10 +84,12 @@ func (t *topic) readPage() (more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tail.Grow(items)
-	t.err = err
-	for s := range t.subs { // in any order: each is woken for itself
-		s.wake()
+	if len(items) > 0 || err != nil || t.err != nil {
+		for s := range t.subs { // in any order: each is woken for itself
+			s.wake()
+		}
 	}
+	t.err = err
 	return more && err == nil
 }
 
