@@ -14,6 +14,12 @@ func Shows(r session.Reader, space, id string, since vclock.Vector) (bool, error
 	if since.IsEmpty() {
 		return true, nil
 	}
+	if id != "" { // the usual case, which costs one read
+		applied, err := session.Vector(r, space, id)
+		if err != nil || applied.Includes(since) {
+			return err == nil, err
+		}
+	}
 	held, err := Vector(r, space)
 	if err != nil || !held.Includes(since) || id == "" {
 		return err == nil && held.Includes(since), err
