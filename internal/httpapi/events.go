@@ -35,7 +35,14 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	e := &eventStream{api: a, w: w, r: r, rung: rung, times: a.hub.Times()}
-	e.sub, err = a.hub.Subscribe(space, id, since, wait > 0, ring, func(n *push.Note) { e.box.Put(n); ring() })
+	var note func(*push.Note)
+	if q.oneOf("signals", "true", "false") == "true" {
+		note = func(n *push.Note) { e.box.Put(n); ring() }
+	}
+	if q.err != nil {
+		return q.err
+	}
+	e.sub, err = a.hub.Subscribe(space, id, since, wait > 0, ring, note)
 	if err != nil {
 		return overloaded(err)
 	}

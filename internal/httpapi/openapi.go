@@ -30,6 +30,7 @@ var queryParams = map[string]struct{ kind, doc string }{
 	"explain": {"boolean", "say of each message why it stands behind the one before it"},
 	"since":   {"string", "version token; absent: from the beginning"},
 	"wait":    {"string", "wait so long for something to list, like 30s; at most 5m"},
+	"signals": {"boolean", "false: changes only"},
 }
 
 var writeHeaders = []struct{ name, doc string }{

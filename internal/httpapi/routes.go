@@ -89,7 +89,7 @@ func (a *api) routes() []route {
 			query:   changes, answer: changesPage{}, status: 200, serve: a.listChanges},
 		{method: get, path: sessionPath + "/events", name: "follow-session",
 			summary: "Follow a session as Server-Sent Events; the id of an event is a version",
-			query:   []string{"since", "wait"}, status: 200, plain: true, serve: a.events},
+			query:   []string{"since", "wait", "signals"}, status: 200, plain: true, serve: a.events},
 		{method: get, path: spacePath + "/events", name: "follow-space",
 			summary: "Follow a space as Server-Sent Events; the id of an event is a version",
 			query:   []string{"since", "wait"}, status: 200, plain: true, serve: a.events},

@@ -100,9 +100,7 @@ func readSignal(b []byte) (live.Signal, error) {
 			words = true
 			s.At, err = codePoints(v, name)
 		case "ended":
-			if s.Ended = string(v) == "true"; !s.Ended && string(v) != "false" {
-				err = wrongType(name, "true or false")
-			}
+			s.Ended, err = rd.boolean(v, name)
 		default:
 			err = unknownField(name)
 		}

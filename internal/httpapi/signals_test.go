@@ -157,6 +157,10 @@ func TestTyping(t *testing.T) {
 		if took := time.Since(begun); took < 9*time.Second || took > 12*time.Second {
 			t.Errorf("typing was over after %v, want 10s", took)
 		}
+		bob.ask("ack", `{"type":"subscribe","space":"default","session":"s-1","since":%q,"signals":false}`, since)
+		bob.until()
+		ann.say(`{"type":"signal","space":"default","session":"s-1","actor":"Ann","body":{"kind":"typing","ttl":"10s"}}`)
+		ann.ask("ack", `{"type":"ping"}`)
 		bob.ask("ack", `{"type":"unsubscribe","space":"default","session":"s-1"}`)
 		ann.say(`{"type":"signal","space":"default","session":"s-1","body":{"kind":"wave"}}`)
 		ann.ask("ack", `{"type":"ping"}`)

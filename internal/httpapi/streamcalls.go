@@ -13,6 +13,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"github.com/causeway-sync/causeway/internal/httpapi/push"
 	"github.com/causeway-sync/causeway/vclock"
 )
 
@@ -26,6 +27,7 @@ type streamMessage struct {
 	text           bool   // target is a text
 	body           []byte
 	brief          bool
+	mute           bool // a subscription without signals
 	header         http.Header
 }
 
@@ -81,8 +83,9 @@ func (s *stream) do(msg *streamMessage) error {
 		if err := checkName(space, "space"); err != nil {
 			return err
 		}
-		return overloaded(s.conn.Follow(space, id, msg.since, msg.wait, func(err error) []byte {
-			return failure("", space, id, err)
+		return overloaded(s.conn.Follow(push.Following{
+			Space: space, Session: id, Since: msg.since, Wait: msg.wait, Mute: msg.mute,
+			Fail: func(err error) []byte { return failure("", space, id, err) },
 		}))
 	case "unsubscribe":
 		s.conn.Unfollow(msg.space, msg.session)
@@ -255,9 +258,10 @@ func (msg *streamMessage) member(rd reader, name string, v []byte) (err error) {
 	case "body":
 		msg.body = v
 	case "brief":
-		if msg.brief = string(v) == "true"; !msg.brief && string(v) != "false" {
-			err = wrongType(name, "true or false")
-		}
+		msg.brief, err = rd.boolean(v, name)
+	case "signals":
+		msg.mute, err = rd.boolean(v, name)
+		msg.mute = !msg.mute
 	case "key":
 		err = msg.head(rd, headerKey, name, v)
 	case "actor":
@@ -283,6 +287,14 @@ func (msg *streamMessage) head(rd reader, header, name string, v []byte) error {
 	}
 	msg.header[header] = []string{s}
 	return nil
+}
+
+func (rd reader) boolean(v []byte, at string) (bool, error) {
+	yes := string(v) == "true"
+	if !yes && string(v) != "false" {
+		return false, wrongType(at, "true or false")
+	}
+	return yes, nil
 }
 
 func (rd reader) duration(v []byte, at string) (time.Duration, error) {

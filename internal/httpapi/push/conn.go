@@ -214,21 +214,33 @@ func (c *Conn) start() {
 	}
 }
 
-// Follow begins a subscription; one to the same topic is replaced. fail makes
-// the message that tells why it ended.
-func (c *Conn) Follow(space, id string, since vclock.Vector, wait time.Duration, fail func(error) []byte) error {
-	f := &Follower{conn: c, name: name{space, id}, since: since, fail: fail, waits: true}
-	if wait > 0 {
-		f.until = c.hub.now().Later(wait)
+// Following says what a client wants to follow.
+type Following struct {
+	Space, Session string // the whole space if Session is empty
+	Since          vclock.Vector
+	Wait           time.Duration      // how long a session is waited for that is not here
+	Mute           bool               // no signals
+	Fail           func(error) []byte // makes the message that tells why it ended
+}
+
+// Follow begins a subscription; one to the same topic is replaced.
+func (c *Conn) Follow(w Following) error {
+	f := &Follower{conn: c, name: name{w.Space, w.Session}, since: w.Since, fail: w.Fail, waits: true}
+	if w.Wait > 0 {
+		f.until = c.hub.now().Later(w.Wait)
 	}
-	c.Unfollow(space, id)
+	c.Unfollow(w.Space, w.Session)
 	c.mu.Lock()
 	many := len(c.subs)
 	c.mu.Unlock()
 	if many >= MaxSubscriptions {
 		return fmt.Errorf("%d subscriptions: %w", many, ErrFull)
 	}
-	sub, err := c.hub.subscribe(&Sub{wake: f.wake, patient: wait > 0, note: c.note, conn: c}, f.name, since)
+	begun := &Sub{wake: f.wake, patient: w.Wait > 0, conn: c}
+	if !w.Mute {
+		begun.note = c.note
+	}
+	sub, err := c.hub.subscribe(begun, f.name, w.Since)
 	if err != nil {
 		return err
 	}
