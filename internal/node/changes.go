@@ -23,7 +23,7 @@ func (n *Node) Changes(ctx context.Context, space, id string, since vclock.Vecto
 		return nil, since, err
 	}
 	if wait <= 0 {
-		changes, next, _, err := n.changes(space, id, since, session.Bounds{Count: limit, Bytes: maxChangesBytes})
+		changes, next, err := n.changes(space, id, since, session.Bounds{Count: limit, Bytes: maxChangesBytes})
 		return changes, next, notYet(err, since)
 	}
 	rung, ring := bell()
@@ -31,7 +31,7 @@ func (n *Node) Changes(ctx context.Context, space, id string, since vclock.Vecto
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
-		changes, next, _, err := n.changes(space, id, since, session.Bounds{Count: limit, Bytes: maxChangesBytes})
+		changes, next, err := n.changes(space, id, since, session.Bounds{Count: limit, Bytes: maxChangesBytes})
 		if err != nil && !errors.Is(err, session.ErrNoSession) || len(changes) > 0 {
 			return changes, next, err
 		}
@@ -60,7 +60,7 @@ func (n *Node) Page(space, id string, since vclock.Vector) (changes []session.Ch
 		return nil, false, err
 	}
 	b := session.Bounds{Count: live.MaxPageItems, Bytes: live.MaxPageBytes}
-	changes, _, more, err = n.changes(space, id, since, b)
+	changes, _, more, err = n.behind(space, id, since, b)
 	return changes, more, err
 }
 
@@ -109,7 +109,19 @@ func (n *Node) Follow(space, id string, moved func()) (stop func()) {
 	return n.hub.watch(topic{space, id}, moved)
 }
 
+// changes lists what since does not cover, each change with its version.
 func (n *Node) changes(space, id string, since vclock.Vector, b session.Bounds) (
+	changes []session.Change, next vclock.Vector, err error,
+) {
+	changes, next, _, err = n.behind(space, id, since, b)
+	if id == "" && err == nil {
+		err = number(changes, since)
+	}
+	return changes, next, err
+}
+
+// behind is changes without the versions of those of a space.
+func (n *Node) behind(space, id string, since vclock.Vector, b session.Bounds) (
 	changes []session.Change, next vclock.Vector, more bool, err error,
 ) {
 	next = since
@@ -124,6 +136,21 @@ func (n *Node) changes(space, id string, since vclock.Vector, b session.Bounds) 
 	return changes, next, more, err
 }
 
+// number gives each change its version. With many origins that is long, so it
+// is left out where the reader makes his own.
+func number(changes []session.Change, since vclock.Vector) error {
+	for i := range changes {
+		dot, err := vclock.ParseDot(changes[i].Dot)
+		if err != nil {
+			return fmt.Errorf("change %s: %w", changes[i].Dot, err)
+		}
+		since = since.With(dot)
+		changes[i].Version = since.String()
+	}
+	return nil
+}
+
+// spaceChanges lists the changes of a space, without their versions.
 func spaceChanges(r session.Reader, space string, since vclock.Vector, b session.Bounds) (
 	[]session.Change, vclock.Vector, bool, error,
 ) {
@@ -132,19 +159,16 @@ func spaceChanges(r session.Reader, space string, since vclock.Vector, b session
 		return nil, since, false, err
 	}
 	var changes []session.Change
-	at := since
 	for _, f := range frames {
 		for _, e := range f.Entries {
 			op, err := session.DecodeOp(e.Bytes)
 			if err != nil {
 				return nil, since, false, fmt.Errorf("op of %s of %s: %w", f.Origin, space, err)
 			}
-			at = at.With(op.Dot)
 			c, err := session.ChangeIn(r, &op)
 			if err != nil {
 				return nil, since, false, err
 			}
-			c.Version = at.String()
 			changes = append(changes, c)
 		}
 	}
