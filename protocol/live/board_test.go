@@ -211,6 +211,57 @@ func TestPauseInAStream(t *testing.T) {
 	}
 }
 
+// TestTwoJoinAtOnce: who joins at a third node right after another one, while
+// nothing is said, is not forgotten because somebody was just answered; nor is
+// a gap because somebody just asked.
+func TestTwoJoinAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 3, 1)
+	if err := w.say(w.sites[0], words("m1", "so far", live.AtEnd)); err != nil {
+		t.Fatal(err)
+	}
+	first := w.join(w.sites[1])
+	for range 3 {
+		w.pump(1 << 20)
+	}
+	second := w.join(w.sites[2])
+	settle := func() {
+		for range 10 {
+			w.pump(1 << 20)
+			w.wait(live.AskEvery / 5)
+		}
+	}
+	settle()
+	if second.texts["m1"] != "so far" {
+		t.Errorf("who joined right after another one has %q", second.texts["m1"])
+	}
+	settle()
+	want := "so far"
+	for round := range 2 { // the second gap comes right after the first one was asked for
+		for i, loss := range []float64{1, 0} {
+			w.loss = loss
+			word := fmt.Sprintf(" %d.%d", round, i)
+			want += word
+			if err := w.say(w.sites[0], words("m1", word, live.AtEnd)); err != nil {
+				t.Fatal(err)
+			}
+			w.pump(1 << 20)
+		}
+		w.pump(1 << 20)
+	}
+	settle()
+	for name, l := range map[string]*listener{"first": first, "second": second} {
+		if l.texts["m1"] != want {
+			t.Errorf("%s has %q, want %q", name, l.texts["m1"], want)
+		}
+	}
+	for _, n := range w.sites {
+		if n.board.Pending() {
+			t.Errorf("%s still has something to tell", n.name)
+		}
+	}
+}
+
 // TestStreamBegunTwice: two nodes that cannot hear each other begin the same
 // stream; when they can, all agree on one, and its agent is told to begin
 // again at the other.
