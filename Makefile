@@ -15,7 +15,7 @@ help:
 	@echo "make check   what CI runs on a commit: format, vet, staticcheck, tests, short fuzzing"
 	@echo "make bench   the numbers of docs/OPERATIONS.md, each beside its raw reference"
 	@echo "make sim     2,000 clusters under drawn faults, in virtual time (ARGS='--seeds 10000')"
-	@echo "make soak    the simulator, then kill -9 edges and core nodes under load, and drawn faults on live clusters, until stopped"
+	@echo "make soak    the simulator, clients that change nodes while links flap (10 min), then kill -9 edges and core nodes under load, and drawn faults on live clusters, until stopped"
 	@echo "make mistakes  makes each seeded mistake, looks for the seeds that catch it, and writes them down (an hour)"
 	@echo "make cross   binaries for linux amd64 and arm64, and a darwin compile"
 
@@ -52,7 +52,7 @@ SOAK ?= ./internal/e2e ./sim/live
 sim: build
 	./$(BIN) sim explore --seeds 2000 $(ARGS)
 
-# Ever new seeds for ten minutes, the big scenarios, a live run, then the kill test without end.
+# Ever new seeds for ten minutes, the big scenarios, followers for ten minutes, a live run, then the kill test without end.
 soak: build
 	./$(BIN) sim explore --minutes 10 --seeds 0 --first-seed $$(date +%s)
 	for s in thousand-edges-reconnect thousand-edges-thirty-days; do ./$(BIN) sim run $$s || exit 1; done
