@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,11 +143,16 @@ func TestReissueTakesANewOrigin(t *testing.T) {
 	old := protocol.Feed{Space: "default", Origin: n.Origin()}
 	write(t, n, "s", say)
 	write(t, n, "s", say)
+	var told atomic.Int32
+	defer n.Follow("default", "s", func() { told.Add(1) })()
 	if _, err := n.Reissue(t.Context(), old, 1, func(protocol.Feed) vclock.Seq { return 0 }, "test"); err != nil {
 		t.Fatal(err)
 	}
 	if n.Origin() == old.Origin {
 		t.Fatal("the origin is still the old one")
+	}
+	if told.Load() == 0 {
+		t.Error("who follows the session was not told of the ops that were made again")
 	}
 	write(t, n, "s", say)
 	for _, list := range [][]*protocol.Frame{before, frames(t, n)} {
