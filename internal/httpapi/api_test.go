@@ -218,7 +218,7 @@ func TestOpenAPI(t *testing.T) {
 	for _, ops := range doc.Paths {
 		count += len(ops)
 	}
-	if want := 30; count != want {
+	if want := 33; count != want {
 		t.Errorf("%d operations are described, want %d", count, want)
 	}
 	page := f.must(t, "GET", "/docs", "").Body.String()

@@ -68,9 +68,10 @@ type room struct {
 	listeners int
 	heard     bool // interest was told
 	dirty     bool // stands in Board.dirty
-	ask       bool // others are to be asked
+	ask       bool // others are to be asked, AskEvery after they were asked at the earliest
 	asked     protocol.Instant
-	told      protocol.Instant // when somebody asked us the last time
+	owed      bool // who asked is to be answered, AskEvery after the last answer at the earliest
+	answered  protocol.Instant
 	streams   []*stream
 	states    []*state
 	ended     []tomb
@@ -149,19 +150,21 @@ func (b *Board) mark(at Room, r *room) {
 func (b *Board) Join(at protocol.Instant, where Room) []Signal {
 	r := b.room(where)
 	if r.listeners++; r.listeners == 1 {
-		b.ask(at, where, r)
+		b.ask(where, r)
 	}
 	b.settle(where, r)
 	return b.now(where, r)
 }
 
-// ask has others asked what holds, but not too often.
-func (b *Board) ask(at protocol.Instant, where Room, r *room) {
-	if r.asked == 0 || at >= r.asked.Later(AskEvery) {
-		r.ask, r.asked = true, max(at, 1)
-		b.mark(where, r)
-	}
+// ask has others asked what holds.
+func (b *Board) ask(where Room, r *room) {
+	r.ask = true
+	b.mark(where, r)
 }
+
+// due reports whether something that is done at most once in AskEvery may be
+// done again; an instant of zero: it never was.
+func due(at, last protocol.Instant) bool { return last == 0 || at >= last.Later(AskEvery) }
 
 // Leave takes one who listened away.
 func (b *Board) Leave(where Room) {

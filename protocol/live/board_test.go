@@ -142,7 +142,7 @@ func (w *town) carry(from *site, b []byte) {
 		case protocol.Signal:
 			to.tell(to.board.Hear(w.at, from.name, m))
 		case protocol.SignalAsk:
-			to.board.Asked(w.at, live.Room{Space: m.Space, Session: m.Session})
+			to.board.Asked(live.Room{Space: m.Space, Session: m.Session})
 		}
 	}
 }
@@ -280,7 +280,7 @@ func TestStreamBegunTwice(t *testing.T) {
 	w.pump(1 << 20)
 	for _, n := range w.sites {
 		n.cut = false
-		n.board.Relinked(w.at)
+		n.board.Relinked()
 	}
 	for range 5 {
 		w.wait(live.AskEvery)
@@ -314,7 +314,7 @@ func TestLossyNet(t *testing.T) {
 			if n.cut = false; len(n.listeners) == 0 {
 				w.join(n)
 			}
-			n.board.Relinked(w.at)
+			n.board.Relinked()
 		}
 		for round := range 4 {
 			for _, id := range []string{"m0", "m1"} {
@@ -377,7 +377,7 @@ func (w *town) muddle(said map[string]string, at map[string]*site) {
 		}
 	case k == 10:
 		if n.cut = !n.cut; !n.cut {
-			n.board.Relinked(w.at)
+			n.board.Relinked()
 		}
 	case k == 11 && len(n.listeners) < 3:
 		w.join(n)
@@ -385,7 +385,7 @@ func (w *town) muddle(said map[string]string, at map[string]*site) {
 		n.listeners = n.listeners[1:]
 		n.board.Leave(hall)
 	case k == 13:
-		n.board.Asked(w.at, hall)
+		n.board.Asked(hall)
 	default:
 		w.wait(time.Duration(w.rng.IntN(200)) * time.Millisecond)
 		w.pump(1 + w.rng.IntN(40<<10))

@@ -55,7 +55,7 @@ func (b *Board) hearWords(at protocol.Instant, where Room, r *room, st *stream, 
 	same := st.run == s.Run && st.source == node
 	switch {
 	case !same && s.At > 0, same && s.At > st.points:
-		b.ask(at, where, r)
+		b.ask(where, r)
 		return nil
 	case !same:
 		st.source, st.run = node, s.Run
@@ -113,39 +113,37 @@ func (b *Board) hearState(at protocol.Instant, r *room, node string, s Signal) [
 }
 
 // Asked has everything that holds here, and every stream that is said here,
-// told to other nodes from the beginning; not too often.
-func (b *Board) Asked(at protocol.Instant, where Room) {
-	r := b.rooms[where]
-	if r == nil || r.told != 0 && at < r.told.Later(AskEvery) {
-		return
+// told to other nodes from the beginning, soon.
+func (b *Board) Asked(where Room) {
+	if r := b.rooms[where]; r != nil {
+		r.owed = true
+		b.mark(where, r)
 	}
-	r.told = max(at, 1)
-	b.repeat(where, r)
 }
 
-func (b *Board) repeat(where Room, r *room) {
+// repeat has everything that is said here told from the beginning.
+func (b *Board) repeat(r *room) {
 	for _, s := range r.streams {
 		if s.source == b.node {
 			s.toldBytes, s.toldPoints = 0, 0
-			b.mark(where, r)
 		}
 	}
 	for _, s := range r.states {
-		if s.source == b.node {
-			s.unsent = true
-			b.mark(where, r)
-		}
+		s.unsent = s.unsent || s.source == b.node
 	}
 }
 
 // Relinked says that other nodes can be heard again: what was said meanwhile
 // is asked for, and what is said here told again.
-func (b *Board) Relinked(at protocol.Instant) {
+func (b *Board) Relinked() {
 	for where, r := range b.rooms {
-		b.repeat(where, r)
-		if r.listeners > 0 {
-			r.ask, r.asked = true, max(at, 1)
+		b.repeat(r)
+		if r.unsaid(b.node) {
 			b.mark(where, r)
+		}
+		if r.listeners > 0 {
+			r.asked = 0
+			b.ask(where, r)
 		}
 	}
 	sortRooms(b.dirty)
@@ -156,7 +154,7 @@ func (b *Board) Unlinked() {
 	for _, where := range b.dirty {
 		r := b.rooms[where]
 		b.lost += uint64(len(r.out))
-		r.dirty, r.ask, r.out = false, false, nil
+		r.dirty, r.ask, r.owed, r.out = false, false, false, nil
 		b.settle(where, r)
 	}
 	b.dirty = nil
@@ -193,9 +191,13 @@ func (b *Board) tell(at protocol.Instant, where Room, r *room, list []protocol.M
 		list = append(list, m)
 		budget -= size + signalOverhead
 	}
-	if r.ask {
-		r.ask = false
+	if r.ask && due(at, r.asked) {
+		r.ask, r.asked = false, max(at, 1)
 		add(protocol.SignalAsk{Space: where.Space, Session: where.Session}, 0)
+	}
+	if r.owed && due(at, r.answered) {
+		r.owed, r.answered = false, max(at, 1)
+		b.repeat(r)
 	}
 	for len(r.out) > 0 && budget > 0 {
 		add(r.out[0], len(r.out[0].Data))
@@ -219,7 +221,7 @@ func (b *Board) tell(at protocol.Instant, where Room, r *room, list []protocol.M
 			s.toldPoints += utf8.RuneCountInString(piece)
 		}
 	}
-	if budget <= 0 && r.unsaid(b.node) {
+	if r.unsaid(b.node) {
 		b.mark(where, r)
 	}
 	return list, budget
@@ -230,7 +232,7 @@ const signalOverhead = 160
 
 // unsaid reports whether there is more to tell.
 func (r *room) unsaid(node string) bool {
-	if r.ask || len(r.out) > 0 {
+	if r.ask || r.owed || len(r.out) > 0 {
 		return true
 	}
 	for _, s := range r.states {

@@ -216,7 +216,7 @@ func (s *signals) hear(subject string, data []byte) {
 		s.heardSignal(node, room, m)
 	case protocol.SignalAsk:
 		s.mu.Lock()
-		s.board.Asked(s.hub.now(), room)
+		s.board.Asked(room)
 		s.mu.Unlock()
 		s.kick()
 	default:
@@ -325,7 +325,7 @@ func (s *signals) portion() []protocol.Message {
 	}
 	if !s.up || times != s.times {
 		s.up, s.times = true, times
-		s.board.Relinked(s.hub.now())
+		s.board.Relinked()
 	}
 	now := s.hub.now()
 	s.spent = max(s.spent-int(time.Duration(now-s.filled).Seconds()*wireRate), 0)
