@@ -29,11 +29,9 @@ type audience struct {
 	wanted  atomic.Int64 // changes still to come
 	done    chan struct{}
 	failure atomic.Pointer[error]
-	stopped atomic.Bool // the first ones do not read
 
-	mu    sync.Mutex // guards took
-	took  []time.Duration
-	twice int
+	mu   sync.Mutex // guards took
+	took []time.Duration
 }
 
 // fanOutLine measures many subscribers of one edge.
@@ -182,11 +180,11 @@ func (a *audience) read(c *wsraw.Client, count int) {
 			a.failure.CompareAndSwap(nil, &err)
 			return
 		}
-		at := bytes.Index(text, sentMark)
-		if at < 0 {
+		_, after, ok := bytes.Cut(text, sentMark)
+		if !ok {
 			continue
 		}
-		stamp, _, _ := bytes.Cut(text[at+len(sentMark):], []byte(" "))
+		stamp, _, _ := bytes.Cut(after, []byte(" "))
 		nanos, err := strconv.ParseInt(string(stamp), 10, 64)
 		if err == nil && string(stamp) <= string(last) {
 			err = fmt.Errorf("write of %s came after that of %s", stamp, last)

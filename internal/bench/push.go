@@ -21,7 +21,6 @@ const pollSamples = 8
 // the other edge.
 type watcher struct {
 	*wsraw.Client
-	last string // version of the last change
 }
 
 // watch follows a session to its end.

@@ -94,10 +94,10 @@ func TestStreamedAnswer(t *testing.T) {
 		early2 := p.events(t, at("s-1", "events?since="+since))
 		early2.until()
 		texts, late := map[string]string{}, map[string]string{}
-		said := ""
+		var said strings.Builder
 		for i := range 10 {
 			word := fmt.Sprintf("wörd-%d <", i)
-			said += word
+			said.WriteString(word)
 			bot.say(sayHead+`{"stream":"a-1","delta":%q}}`, word)
 			early.signals(texts, func(s toldSignal) bool { return strings.HasSuffix(s.Delta, word) })
 			if e, err := early2.next(); err != nil || e.name != "signal" || e.id != "" || !strings.Contains(e.data, word) {
@@ -109,10 +109,10 @@ func TestStreamedAnswer(t *testing.T) {
 		middle.want("ack")
 		middle.until()
 		middle.signals(late, func(toldSignal) bool { return true })
-		if late["a-1"] != said || texts["a-1"] != said {
-			t.Errorf("middle was told %v, early has %q, want %q", late, texts["a-1"], said)
+		if late["a-1"] != said.String() || texts["a-1"] != said.String() {
+			t.Errorf("middle was told %v, early has %q, want %q", late, texts["a-1"], said.String())
 		}
-		bot.say(`{"type":"append","space":"default","session":"s-1","body":{"id":"a-1","role":"assistant","content":%q}}`, said)
+		bot.say(`{"type":"append","space":"default","session":"s-1","body":{"id":"a-1","role":"assistant","content":%q}}`, said.String())
 		for _, s := range []*socket{early, middle} {
 			if m := s.want("change"); m.Change.Message.ID != "a-1" {
 				t.Errorf("got %+v, want the message", m)
@@ -297,16 +297,16 @@ func TestSlowListener(t *testing.T) {
 		slow.say(subscribe, lastOf(t, f, "s-1"))
 		slow.want("ack")
 		slow.until()
-		said := ""
+		var said strings.Builder
 		for i := range 3000 {
 			word := fmt.Sprintf("word %d ", i)
-			said += word
+			said.WriteString(word)
 			bot.ask("ack", `{"type":"signal","ref":"r","space":"default","session":"s-1","body":{"stream":"a-1","delta":%q}}`, word)
 			time.Sleep(2 * time.Millisecond)
 		}
 		texts := map[string]string{}
 		count := 0
-		slow.signals(texts, func(toldSignal) bool { count++; return texts["a-1"] == said })
+		slow.signals(texts, func(toldSignal) bool { count++; return texts["a-1"] == said.String() })
 		if count > 2500 {
 			t.Errorf("%d signals were kept for a client that did not read", count)
 		}

@@ -146,7 +146,7 @@ func (r Reissued) Inputs(before vclock.Origin) []protocol.EdgeInput {
 		}
 	}
 	for _, cut := range r.Cut {
-		list = append(list, protocol.Replaced{Feed: cut.Feed, Head: cut.Head})
+		list = append(list, protocol.Replaced(cut))
 	}
 	return list
 }

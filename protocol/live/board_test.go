@@ -157,11 +157,11 @@ func TestStreamOfWords(t *testing.T) {
 	here, there, late := w.sites[0], w.sites[1], w.sites[2]
 	early := w.join(there)
 	w.pump(1 << 20)
-	said := ""
+	var said strings.Builder
 	var own, middle *listener
 	for i := range 200 {
 		word := fmt.Sprintf("wörd%d ", i)
-		said += word
+		said.WriteString(word)
 		if err := w.say(here, words("m1", word, live.AtEnd)); err != nil {
 			t.Fatal(err)
 		}
@@ -175,8 +175,8 @@ func TestStreamOfWords(t *testing.T) {
 		w.pump(1 << 20)
 	}
 	for name, l := range map[string]*listener{"early": early, "own": own, "middle": middle} {
-		if l.texts["m1"] != said || l.gaps > 0 {
-			t.Errorf("%s has %.40q …, %d gaps; want all %d bytes", name, l.texts["m1"], l.gaps, len(said))
+		if l.texts["m1"] != said.String() || l.gaps > 0 {
+			t.Errorf("%s has %.40q …, %d gaps; want all %d bytes", name, l.texts["m1"], l.gaps, len(said.String()))
 		}
 	}
 	for _, n := range w.sites {
@@ -236,12 +236,13 @@ func TestTwoJoinAtOnce(t *testing.T) {
 		t.Errorf("who joined right after another one has %q", second.texts["m1"])
 	}
 	settle()
-	want := "so far"
+	var want strings.Builder
+	want.WriteString("so far")
 	for round := range 2 { // the second gap comes right after the first one was asked for
 		for i, loss := range []float64{1, 0} {
 			w.loss = loss
 			word := fmt.Sprintf(" %d.%d", round, i)
-			want += word
+			want.WriteString(word)
 			if err := w.say(w.sites[0], words("m1", word, live.AtEnd)); err != nil {
 				t.Fatal(err)
 			}
@@ -251,8 +252,8 @@ func TestTwoJoinAtOnce(t *testing.T) {
 	}
 	settle()
 	for name, l := range map[string]*listener{"first": first, "second": second} {
-		if l.texts["m1"] != want {
-			t.Errorf("%s has %q, want %q", name, l.texts["m1"], want)
+		if l.texts["m1"] != want.String() {
+			t.Errorf("%s has %q, want %q", name, l.texts["m1"], want.String())
 		}
 	}
 	for _, n := range w.sites {

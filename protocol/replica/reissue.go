@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/causeway-sync/causeway/protocol"
@@ -182,9 +183,7 @@ func (c *cutting) takeOut() ([]protocol.FeedHead, error) {
 func (c *cutting) inOrder() ([]session.Op, error) {
 	var list []session.Op
 	left := make(map[vclock.Origin][]session.Op, len(c.ops))
-	for o, ops := range c.ops {
-		left[o] = ops
-	}
+	maps.Copy(left, c.ops)
 	for len(list) < c.count {
 		before := len(list)
 		for _, o := range c.origins {

@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/causeway-sync/causeway/session"
@@ -41,12 +42,12 @@ func TestReissueKeepsToolCalls(t *testing.T) {
 	core.pull(set, 100)
 	core.view(func(r session.Reader) error {
 		msgs, _, err := session.Messages(r, space, "s", session.Query{Model: true, Repair: true})
-		var shown string
+		var shown strings.Builder
 		for _, m := range msgs {
-			shown += m.Role + " " + string(m.Content) + m.Synthetic + "; "
+			shown.WriteString(m.Role + " " + string(m.Content) + m.Synthetic + "; ")
 		}
-		if want := `user "before"; user "lost here, held by the core"; assistant ""; tool "of f"recorded; tool "of g"; `; shown != want {
-			t.Errorf("the model sees %s, want %s", shown, want)
+		if want := `user "before"; user "lost here, held by the core"; assistant ""; tool "of f"recorded; tool "of g"; `; shown.String() != want {
+			t.Errorf("the model sees %s, want %s", shown.String(), want)
 		}
 		tool, err2 := session.ToolOf(r, space, "s", session.ClaimTool{Call: "c1"})
 		if tool.Status != session.ToolDone || tool.Claim.By != "y" || len(tool.Others) != 1 || err2 != nil {

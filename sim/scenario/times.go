@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/causeway-sync/causeway/sim"
@@ -67,7 +68,7 @@ func timesText(t *sim.TimePlan) flow {
 	if len(t.Servers) == 0 {
 		return f
 	}
-	list := ""
+	var list strings.Builder
 	for i := range t.Servers {
 		s := &t.Servers[i]
 		one := flow{}.text("name", s.Name).span("delay", s.Delay).span("jitter", s.Jitter).part("loss", s.Loss)
@@ -75,9 +76,9 @@ func timesText(t *sim.TimePlan) flow {
 			one = one.raw("conduct", word(conducts, int(s.Conduct)))
 		}
 		if i > 0 {
-			list += ", "
+			list.WriteString(", ")
 		}
-		list += one.span("by", s.Lie).span("from", s.From).span("for", s.For).String()
+		list.WriteString(one.span("by", s.Lie).span("from", s.From).span("for", s.For).String())
 	}
-	return f.raw("servers", "["+list+"]")
+	return f.raw("servers", "["+list.String()+"]")
 }
