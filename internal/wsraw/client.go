@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // Opcodes.
@@ -39,9 +40,11 @@ type Client struct {
 	Conn    net.Conn
 	in      *bufio.Reader
 	buf     []byte // of the last frame
-	out     []byte // of the frame being written
 	Packed  int    // messages that came compressed
 	deflate bool
+
+	writing sync.Mutex // guards out: who reads answers pings
+	out     []byte     // of the frame being written
 }
 
 // Frame is a frame as it came; Payload is good until the next one.
@@ -163,6 +166,8 @@ func (c *Client) SendPacked(text string) error {
 		return err
 	}
 	payload := bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	c.out = appendFrame(c.out[:0], fin|rsv1|Text, payload)
 	_, err = c.Conn.Write(c.out)
 	return err
@@ -170,6 +175,8 @@ func (c *Client) SendPacked(text string) error {
 
 // Write writes one frame.
 func (c *Client) Write(opcode byte, payload []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	c.out = AppendFrame(c.out[:0], opcode, payload)
 	_, err := c.Conn.Write(c.out)
 	return err
