@@ -564,6 +564,38 @@ func TestReplacedBeforePersisted(t *testing.T) {
 	}
 }
 
+// TestStoresThatDiffer: of a feed of a former origin one core store has what we
+// have, and another one has other content. That is told, once, and nothing is
+// made again.
+func TestStoresThatDiffer(t *testing.T) {
+	t.Parallel()
+	e := testEdge(t)
+	own := sampleFrame("a", "b", "c")
+	former := Feed{Space: feedA.Space, Origin: "edge-1~0"}
+	stepE(t, e, 1, Persisted{Feed: former, Head: own.Head()})
+	out := stepE(t, e, 1, LinkUp{Core: "core-1"})
+	stepE(t, e, 1, Received{Message: Attached{Request: sent[Attach](t, out.Send).Request, Attachment: 7, Store: "core-1",
+		Incarnation: "s1", Stores: 2, StoresRequired: 2, Partitions: 4, Spaces: []SpaceState{{Space: feedA.Space}}}})
+	receipt := func(store string, h Head) (forks []Forked) {
+		out := stepE(t, e, 2, Received{Message: Receipts{Receipts: []Receipt{{Feed: former, Head: h, Store: store, Incarnation: "s1"}}}})
+		for _, f := range out.Facts {
+			if fork, ok := f.(Forked); ok {
+				forks = append(forks, fork)
+			}
+		}
+		return forks
+	}
+	if got := receipt("core-1", own.Head()); len(got) > 0 {
+		t.Fatalf("a store that agrees: %+v", got)
+	}
+	if got := receipt("core-2", Head{3, Chain{9}}); len(got) != 1 || got[0].Own || got[0].At != 3 {
+		t.Errorf("a store that does not: %+v, want a fork at 3 that is not ours to mend", got)
+	}
+	if got := receipt("core-2", Head{3, Chain{9}}); len(got) > 0 {
+		t.Errorf("told again: %+v", got)
+	}
+}
+
 // TestReceiptEndsThePause: after many failures receipts show that what goes up
 // arrives, and the next op waits no longer.
 func TestReceiptEndsThePause(t *testing.T) {

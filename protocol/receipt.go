@@ -272,6 +272,15 @@ func (e *Edge) fork(at Instant, f *upFeed, n vclock.Seq, out *EdgeOutput) {
 	if after >= n {
 		after = 0
 	}
+	if f.own && f.Origin != e.cfg.Origin && n <= f.stored {
+		// Two core stores differ. What one of them has is not made again, or it
+		// would be without end: by each word of either.
+		if !f.passed {
+			f.halted, f.passed = true, true
+			out.fact(Forked{Feed: f.Feed, After: after, At: n})
+		}
+		return
+	}
 	f.halted, f.search = true, &forkSearch{after: after, at: n}
 	f.claims = nil
 	if f.phase == asking {
